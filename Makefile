@@ -1,0 +1,76 @@
+# `make` alone lists the targets. PYTHON=python3.13 chooses another interpreter for the environment.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
+
+# Two states of one environment: what a device has, and everything (TensorFlow and the tools, 2.4 GB).
+RUNTIME := $(VENV)/stamp-runtime
+FULL    := $(VENV)/stamp-full
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit bench fuzz soak release ci-deps clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
+
+demo: $(RUNTIME) ## label a shipped recording and score it (installs the runtime only, no hardware needed)
+	@$(BIN)/edge-ecg demo
+
+test: lint types unit ## everything that must pass: lint, types, tests (installs TensorFlow and the tools)
+
+lint: $(FULL) ## style, and the rules of who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: $(FULL) ## static types
+	$(BIN)/mypy
+
+unit: $(FULL) ## the tests
+	$(BIN)/python -m pytest
+
+bench: $(FULL) ## measure accuracy and latency on this machine
+	@if [ -f benchmarks/foundation.py ]; then $(BIN)/python -m benchmarks.foundation; \
+	else echo "bench will hold the accuracy and latency measurements of benchmarks/; there are none yet"; fi
+
+fuzz: $(FULL) ## long random tests of everything that eats bytes
+	@if [ -d tests/fuzz ]; then $(BIN)/python -m pytest tests/fuzz; \
+	else echo "fuzz will hold the long random tests of the decoders and readers; there are none yet"; fi
+
+soak: $(FULL) ## run the whole chain for hours and watch memory, threads and lost samples
+	@if [ -f benchmarks/soak.py ]; then $(BIN)/python -m benchmarks.soak; \
+	else echo "soak will hold the run of the whole chain over hours; there is none yet"; fi
+
+release: $(FULL) ## wheel, sdist and their checksums, in dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	cd dist && sha256sum *.whl *.tar.gz > SHA256SUMS && cat SHA256SUMS
+
+# System packages of the tests: each line is skipped where the thing is there already.
+ci-deps: ## system packages that the tests need (Debian; as root or with sudo)
+	@need=""; \
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || need="$$need python3-venv"; \
+	[ -z "$$need" ] && exit 0; \
+	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$need
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "make: $(PYTHON) not found: install Python 3.11 or newer, or name one: make PYTHON=python3.13"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $$($(PYTHON) --version 2>&1) found, 3.11 or newer needed: make PYTHON=python3.11 names another"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "make: $(PYTHON) cannot make environments: sudo apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(RUNTIME): pyproject.toml $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(FULL): pyproject.toml $(BIN)/python
+	$(PIP) -e ".[train,bench,dev,mqtt,web]"
+	@touch $(RUNTIME) $@

@@ -1,0 +1,86 @@
+"""What this package hands out: blocks of counts, what a board says of itself, link counters, errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BoardInfo", "LinkError", "LinkStats", "RawBlock"]
+
+
+class LinkError(Exception):
+    """The link cannot be opened or was lost: a message and the next step to try.
+
+    Example scenarios: the port does not exist, another program holds it, the user may not open it,
+    nothing answers, something answers in another language, the cable was pulled.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawBlock:
+    """Consecutive samples of all leads, as the ADC counted them.
+
+    Attributes
+    ----------
+    counts
+        ``(n, n_leads) int32``, read-only.
+    first_sample
+        The board's own number of the first sample, unwrapped to 64 bits.
+    lead_off
+        Whether the board reports an electrode off; ``None`` when it cannot tell.
+    lost_before
+        Samples known to be missing immediately before this block.
+    host_s
+        The host's monotonic clock when the bytes arrived, in seconds (not a sample time).
+    """
+
+    counts: NDArray[np.int32]
+    first_sample: int
+    lead_off: bool | None
+    lost_before: int
+    host_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BoardInfo:
+    """What a board says of itself. ``lsb_nv`` is None when a count has no known size in nanovolts.
+
+    ``time_scale`` is 1 for a real board; a simulated one announces how much faster than life it runs.
+    """
+
+    name: str
+    firmware: str
+    adc: str
+    fs_hz: float
+    leads: tuple[str, ...]
+    lsb_nv: float | None
+    time_scale: float
+    protocol_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStats:
+    """Counters of one link since it was opened (a snapshot)."""
+
+    bytes_received: int = 0
+    frames_ok: int = 0
+    crc_errors: int = 0
+    frame_errors: int = 0
+    bytes_skipped: int = 0
+    samples_received: int = 0
+    samples_lost: int = 0
+    overruns: int = 0
+    queue_drops: int = 0
+    reconnects: int = 0
+    fs_estimate_hz: float | None = None
+    drift_ppm: float | None = None

@@ -1,0 +1,198 @@
+"""What is wrong with a port or with what answers on it: one clear LinkError each, with the next step."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+from pathlib import Path
+
+from firmware_bridge import wire
+from firmware_bridge.blocks import LinkError
+from firmware_bridge.ports import list_ports
+
+__all__ = ["cannot_open", "check_hello", "describe_foreign", "holders", "no_hello"]
+
+MAX_FS_MHZ = 100_000_000
+
+
+def cannot_open(url: str, error: Exception) -> LinkError:
+    """Return the LinkError for a port that could not be opened."""
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        return missing(url)
+    if number in (errno.EACCES, errno.EPERM):
+        return denied(url)
+    if number in (errno.EAGAIN, errno.EBUSY):
+        return busy(url)
+    if "://" not in url and not Path(url).is_char_device():
+        return LinkError(f"{url} is not a serial port", "`edge-ecg ports` lists the ports there are")
+    return LinkError(f"cannot open {url}: {error}", "`edge-ecg ports` lists the ports there are")
+
+
+def missing(url: str) -> LinkError:
+    """Return the LinkError for a port that does not exist."""
+    names = ", ".join(port.device for port in list_ports()) or "none"
+    return LinkError(
+        f"there is no port {url}", f"Ports of this machine: {names}. Plug the board in, try `edge-ecg ports`"
+    )
+
+
+def denied(url: str) -> LinkError:
+    """Return the LinkError for a port this user may not open; names the group that owns it."""
+    try:
+        gid = os.stat(url).st_gid
+    except OSError:
+        return LinkError(f"this user may not open {url}", "Ask whoever runs this machine for access to it")
+    try:
+        group = grp.getgrgid(gid).gr_name
+    except KeyError:
+        group = str(gid)
+    if gid == 0:  # nobody should be told to join root
+        return LinkError(
+            f"this user may not open {url}, which belongs to the group {group}",
+            "Give it to a group of your own with a udev rule",
+        )
+    return LinkError(
+        f"this user may not open {url}, which belongs to the group {group}",
+        f"Run `sudo usermod -aG {group} $USER`, then log out and in again",
+    )
+
+
+def busy(url: str) -> LinkError:
+    """Return the LinkError for a port another program holds; names the program where /proc shows it."""
+    names = ", ".join(holders(url))
+    return LinkError(
+        f"{url} is in use" + (f" by {names}" if names else " by another program"),
+        "Close that program (a serial monitor, another edge-ecg, ModemManager) and try again",
+    )
+
+
+def holders(device: str) -> list[str]:
+    """Return the programs that have `device` open as "name (pid n)"; those that hold its lock if any does."""
+    try:
+        status = os.stat(device)
+        real = os.path.realpath(device)
+    except OSError:
+        return []
+    # As /proc/locks writes it. A simulator has its terminal open too, so the lock says more than /proc/*/fd.
+    inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    pids = _lock_owners(inode)
+    return [f"{_program(pid)} (pid {pid})" for pid in pids or _openers(real)]
+
+
+def _lock_owners(inode: str) -> list[int]:
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    owners = set()
+    for line in lines:  # "1: FLOCK  ADVISORY  WRITE 2083 00:19:5 0 EOF"; "->" marks one that waits
+        words = line.split()
+        if len(words) >= 6 and words[1] == "FLOCK" and words[5] == inode and int(words[4]) > 0:
+            owners.add(int(words[4]))
+    return sorted(pid for pid in owners if Path(f"/proc/{pid}").exists())
+
+
+def _openers(real: str) -> list[int]:
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and _has_open(name, real))
+
+
+def _has_open(pid: str, real: str) -> bool:
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except OSError:  # gone meanwhile, or another user's
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}") == real:
+                return True
+    return False
+
+
+def _program(pid: int) -> str:
+    if pid == os.getpid():
+        return "this program"
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "a program"
+
+
+def no_hello(
+    url: str, baud: int, timeout_s: float, received: bytes, n_received: int, spoke: bool, echoed: bool
+) -> LinkError:
+    """Return the LinkError for a handshake without HELLO.
+
+    Parameters
+    ----------
+    received, n_received
+        The first bytes that came, and how many came in all.
+    spoke
+        Whether good frames of this protocol were among them.
+    echoed
+        Whether commands of the host were among them.
+    """
+    if not n_received:
+        return LinkError(
+            f"nothing answers on {url} at {baud} baud within {timeout_s:g} s",
+            "Is it the right port (`edge-ecg ports`), is the board powered and its firmware flashed?",
+        )
+    if echoed:
+        return LinkError(f"{url} sends back what is sent to it", "Is it a loopback plug, or are TX and RX connected?")
+    if spoke:
+        return LinkError(
+            f"the board on {url} speaks the protocol but does not say hello within {timeout_s:g} s",
+            "Is the line from the computer to the board (its RX) connected?",
+        )
+    what = describe_foreign(received)
+    message = f"{n_received} bytes came from {url} that are not our protocol"
+    if what.startswith("looks like"):
+        return LinkError(f"{message}: this {what}", "Support for it comes with another board decoder")
+    if what:
+        return LinkError(f"{message}: {what}", "Is it the right port, and the right firmware?")
+    return LinkError(message, f"Is {baud} the right baud rate, and is it the right port (`edge-ecg ports`)?")
+
+
+def describe_foreign(received: bytes) -> str:
+    """Return what `received` looks like: a known board ("looks like ..."), text, or "" when nobody knows."""
+    cyton = sum(
+        received[i] == 0xA0 and received[i + 32] & 0xF0 == 0xC0 and received[i + 33] == 0xA0
+        for i in range(len(received) - 33)
+    )
+    if cyton >= 2:
+        return "looks like an OpenBCI Cyton"
+    packets = received.split(b"\x0a\xfa")[1:-1]
+    if len(packets) >= 2 and sum(packet.endswith(b"\x0b") for packet in packets) >= len(packets) / 2:
+        return "looks like a ProtoCentral board (OpenView packets)"
+    text = received.decode("ascii", errors="replace")
+    printable = sum((char.isprintable() and char != "\ufffd") or char in "\r\n\t" for char in text)
+    if received and printable >= 0.9 * len(text):
+        beginning = " ".join(text.replace("\ufffd", "?").split())[:60]
+        return f"text that begins {beginning!r}"
+    return ""
+
+
+def check_hello(url: str, hello: wire.Hello) -> None:
+    """Raise LinkError when a board says something of itself that cannot be."""
+    if hello.protocol_version != wire.VERSION:
+        raise other_version(url, hello.protocol_version)
+    nonsense = ""
+    if not 0 < hello.n_leads <= wire.MAX_LEADS:
+        nonsense = f"{hello.n_leads} leads, expected 1 to {wire.MAX_LEADS}"
+    elif not 0 < hello.fs_mhz <= MAX_FS_MHZ:
+        nonsense = f"a rate of {hello.fs_mhz / 1000:g} Hz, expected above 0 and up to {MAX_FS_MHZ // 1000}"
+    elif not 0 < hello.adc_bits <= 32:
+        nonsense = f"an ADC of {hello.adc_bits} bits, expected 1 to 32"
+    if nonsense:
+        raise LinkError(f"the board on {url} says it has {nonsense}", "Its firmware is wrong: flash it again")
+
+
+def other_version(url: str, version: int) -> LinkError:
+    """Return the LinkError for a board of another protocol version."""
+    older = "the firmware of the board" if version < wire.VERSION else "edge-ecg"
+    return LinkError(
+        f"the board on {url} speaks version {version} of the protocol, this program speaks {wire.VERSION}",
+        f"Update {older}",
+    )

@@ -1,0 +1,221 @@
+"""A board on a serial port: open, shake hands, read, stop, close."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from types import TracebackType
+from typing import Any
+
+import serial
+
+from firmware_bridge import diagnosis, wire
+from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
+from firmware_bridge.protocols.edge import EdgeDecoder
+from firmware_bridge.reader import POLL_S, PortReader
+
+__all__ = ["Link", "open_link"]
+
+HELLO_EVERY_S = 0.5  # many boards reset when the port is opened and hear nothing for two seconds
+STOP_WITHIN_S = 1.0
+WRITE_WITHIN_S = 1.0
+KEPT_BYTES = 4096  # of what came before HELLO, to tell what it looks like
+
+
+def open_link(url: str, baud: int = 115200, handshake_timeout_s: float = 3.0) -> Link:
+    """Open a port, wait for the board to say what it is, and start it.
+
+    Parameters
+    ----------
+    url
+        A device (``/dev/ttyACM0``) or a pyserial URL (``socket://host:port``, ``loop://``).
+
+    Raises
+    ------
+    LinkError
+        The port is missing, busy or denied; nothing answers, or something that is no board of this protocol.
+    """
+    try:
+        port = serial.serial_for_url(url, baudrate=baud, timeout=POLL_S, write_timeout=WRITE_WITHIN_S, exclusive=True)
+    except (OSError, ValueError) as error:
+        raise diagnosis.cannot_open(url, error) from None
+    reader = PortReader(port)
+    try:
+        sender = _Sender(port, url)
+        hello, decoder = _shake_hands(sender, reader, baud, handshake_timeout_s)
+        return Link(sender, reader, hello, decoder)
+    except BaseException:
+        reader.close()
+        _close_port(port)
+        raise
+
+
+def _shake_hands(sender: _Sender, reader: PortReader, baud: int, timeout_s: float) -> tuple[wire.Hello, EdgeDecoder]:
+    url = sender.url
+    decoder = EdgeDecoder()
+    received = bytearray()
+    deadline_s = time.monotonic() + timeout_s
+    ask_s = 0.0
+    while (now_s := time.monotonic()) < deadline_s:
+        if now_s >= ask_s:
+            # The first time, a stream somebody left running is stopped: its end then comes before HELLO.
+            if not ask_s:
+                sender.send(wire.Stop())
+            sender.send(wire.HelloRequest())
+            ask_s = now_s + HELLO_EVERY_S
+        chunk = reader.get(min(ask_s, deadline_s) - now_s)
+        if chunk is None:
+            if reader.exhausted:
+                raise _went_away(url, reader.failure or "closed")
+            continue
+        received += chunk[0][: KEPT_BYTES - len(received)]
+        for message in decoder.feed(*chunk):
+            if isinstance(message, wire.Hello):
+                diagnosis.check_hello(url, message)
+                # Its counters begin here, without the noise of a board that boots.
+                session = EdgeDecoder(message.n_leads)
+                session.feed(decoder.pending, chunk[1])
+                return message, session
+        if decoder.foreign_version is not None:
+            raise diagnosis.other_version(url, decoder.foreign_version)
+    stats = decoder.stats()
+    raise diagnosis.no_hello(
+        url, baud, timeout_s, bytes(received), stats.bytes_received, stats.frames_ok > 0, decoder.echoed
+    )
+
+
+class Link:
+    """A started board. Made by :func:`open_link`; one thread reads, stops and closes it.
+
+    Attributes
+    ----------
+    info
+        What the board says of itself.
+    """
+
+    def __init__(self, sender: _Sender, reader: PortReader, hello: wire.Hello, decoder: EdgeDecoder) -> None:
+        self.info: BoardInfo = hello.info
+        self._sender = sender
+        self._reader = reader
+        self._decoder = decoder
+        self._streamed = False
+        self._ended = False
+        self._error: LinkError | None = None
+        self._closed = False
+        self.send(wire.Start())
+
+    def read(self, timeout_s: float) -> list[RawBlock | wire.Message]:
+        """Return what came, waiting at most `timeout_s` for something; an empty list when nothing did.
+
+        A ``Stopped`` in the list is the end of the session. An empty block tells of a loss before it.
+
+        Raises
+        ------
+        LinkError
+            The board went away or restarted; only after all that came before has been returned.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while self._error is None:
+            chunk = self._reader.get(max(0.0, deadline_s - time.monotonic()))
+            out = self._decode(chunk)
+            while out and (chunk := self._reader.get(0.0)) is not None:
+                out += self._decode(chunk)
+            if out:
+                return out
+            if self._closed or self._reader.exhausted:
+                self._error = self._gone()
+            elif time.monotonic() >= deadline_s:
+                return []
+        raise self._error
+
+    def send(self, command: wire.Command) -> None:
+        """Send a command, such as ``StatusRequest()``; `read` returns the answer. May raise LinkError."""
+        if self._closed:
+            raise self._gone()
+        self._sender.send(command)
+
+    def stats(self) -> LinkStats:
+        """Return counters since the handshake; ``queue_drops`` in bytes, ``overruns`` by the last STATUS."""
+        return dataclasses.replace(self._decoder.stats(), queue_drops=self._reader.dropped_bytes)
+
+    def stop(self) -> list[RawBlock | wire.Message]:
+        """Stop the board and return what was under way, up to its STOPPED; at most 1 s, never raises."""
+        out: list[RawBlock | wire.Message] = []
+        if self._closed:
+            return out
+        if not self._ended:
+            with contextlib.suppress(LinkError):
+                self.send(wire.Stop())
+        deadline_s = time.monotonic() + STOP_WITHIN_S
+        with contextlib.suppress(LinkError):
+            while not self._ended and (left_s := deadline_s - time.monotonic()) > 0:
+                out += self.read(left_s)
+        return out
+
+    def close(self) -> None:
+        """Stop the board if it still runs, and give the port back. May be called twice."""
+        if self._closed:
+            return
+        if not self._ended:
+            with contextlib.suppress(LinkError):
+                self.send(wire.Stop())
+        self._closed = True
+        self._reader.close()
+        _close_port(self._sender.port)
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _decode(self, chunk: tuple[bytes, float] | None) -> list[RawBlock | wire.Message]:
+        if chunk is None or self._error is not None:
+            return []
+        out = self._decoder.feed(*chunk)
+        for index, item in enumerate(out):
+            if isinstance(item, RawBlock):
+                self._streamed = True
+            elif isinstance(item, wire.Stopped):
+                self._ended, self._streamed = True, False
+            elif isinstance(item, wire.Hello) and self._streamed:
+                # All our requests were answered before the first sample, so nobody asked for this one.
+                self._error = LinkError(
+                    f"the board on {self._sender.url} restarted in mid-stream", "Check its supply and cable"
+                )
+                return out[:index]
+        return out
+
+    def _gone(self) -> LinkError:
+        if self._closed:
+            return LinkError(f"the link to {self._sender.url} is closed", "Open it again")
+        return _went_away(self._sender.url, self._reader.failure or "closed")
+
+
+class _Sender:
+    """Sends commands, each behind a delimiter that ends whatever noise the board heard before."""
+
+    def __init__(self, port: Any, url: str) -> None:
+        self.port = port
+        self.url = url
+        self._sequence = 0
+
+    def send(self, command: wire.Command) -> None:
+        frame = b"\0" + wire.encode(command, self._sequence)
+        self._sequence += 1
+        try:
+            self.port.write(frame)
+        except (OSError, TypeError, ValueError) as error:
+            raise _went_away(self.url, str(error)) from None
+
+
+def _went_away(url: str, why: str) -> LinkError:
+    return LinkError(f"the board went away: {url} is gone ({why})", "Check cable and supply")
+
+
+def _close_port(port: Any) -> None:
+    with contextlib.suppress(OSError, TypeError, ValueError):  # a port that died may refuse
+        port.close()

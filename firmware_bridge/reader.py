@@ -1,0 +1,77 @@
+"""A thread that empties a serial port into a bounded queue, so that a busy program loses no bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from typing import Any
+
+__all__ = ["PortReader"]
+
+CHUNK_BYTES = 4096
+QUEUE_CHUNKS = 4096  # at 115200 baud minutes of data, and never more than 16 MiB
+POLL_S = 0.1
+
+
+class PortReader:
+    """Reads `port` (a pyserial object with a short timeout) until it is closed or dies.
+
+    Attributes
+    ----------
+    dropped_bytes
+        Bytes thrown away because the queue was full.
+    failure
+        Why the port died, or None while it lives.
+    """
+
+    def __init__(self, port: Any, queue_chunks: int = QUEUE_CHUNKS) -> None:
+        self.dropped_bytes = 0
+        self.failure: str | None = None
+        self._port = port
+        self._chunks: queue.Queue[tuple[bytes, float]] = queue.Queue(queue_chunks)
+        self._closing = threading.Event()
+        self._done = False
+        self._thread = threading.Thread(target=self._run, name="edge-ecg link reader", daemon=True)
+        self._thread.start()
+
+    def get(self, timeout_s: float) -> tuple[bytes, float] | None:
+        """Return the oldest bytes and when they came; None after `timeout_s` or when the port died."""
+        try:
+            if timeout_s > 0 and not self._done:
+                data, host_s = self._chunks.get(timeout=timeout_s)
+            else:
+                data, host_s = self._chunks.get_nowait()
+        except queue.Empty:
+            return None
+        return (data, host_s) if data else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no byte will ever come again."""
+        return self._done and self._chunks.empty()
+
+    def close(self) -> None:
+        """Stop the thread; the port stays open."""
+        self._closing.set()
+        if hasattr(self._port, "cancel_read"):
+            with contextlib.suppress(Exception):  # the port may be dead already
+                self._port.cancel_read()
+        self._thread.join(timeout=2.0)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set():
+                data = self._port.read(max(1, min(self._port.in_waiting, CHUNK_BYTES)))
+                if not data:
+                    continue
+                try:
+                    self._chunks.put_nowait((data, time.monotonic()))
+                except queue.Full:
+                    self.dropped_bytes += len(data)
+        except (OSError, TypeError, ValueError) as error:  # pyserial answers a dead port with any of these
+            self.failure = str(error)
+        self._done = True
+        with contextlib.suppress(queue.Full):  # wakes a waiting `get`; with a full queue nobody waits
+            self._chunks.put_nowait((b"", 0.0))

@@ -1,0 +1,41 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+def missing(reason: str) -> None:
+    """Skip for something this machine lacks; fail instead where everything must be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason} (a skip is a failure with CI=true)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(name="missing", scope="session")
+def missing_fixture() -> Callable[[str], None]:
+    """Hand `missing` to tests, which cannot import this file."""
+    return missing
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The directory that holds the full databases (`EDGE_ECG_DATA`)."""
+    root = os.environ.get("EDGE_ECG_DATA")
+    if not root or not (Path(root) / "mitdb" / "RECORDS").exists():
+        missing("the full databases are not here: set EDGE_ECG_DATA or run `edge-ecg data fetch mitdb`")
+    return Path(str(root)).resolve()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread of ours running."""
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and t.name.startswith("edge-ecg")]
+    assert not left, f"threads left running: {left}"

@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+import serial
+
+from firmware_bridge import framing, wire
+from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
+from firmware_bridge.link import open_link
+from firmware_bridge.protocols.edge import EdgeDecoder
+from firmware_bridge.reader import PortReader
+from firmware_bridge.simulator import PtyBoard, VirtualBoard
+
+INFO = BoardInfo("Simulated", "1.0", "none", 360.0, ("MLII", "V1"), 5000.0, 1.0, 1)
+COUNTS = np.stack([np.arange(5000), -np.arange(5000)], axis=1)
+
+
+class ScriptedBoard:
+    """Says `spoken` over and over; answers the n-th HELLO_REQUEST with the n-th of `hellos`, START with `started`."""
+
+    finished = False
+
+    def __init__(self, spoken=b"", hellos=(), started=b""):
+        self._spoken = spoken
+        self._hellos = list(hellos)
+        self._started = started
+        self._deframer = framing.Deframer()
+
+    def receive(self, data, now_s):
+        out = b""
+        for payload in self._deframer.feed(data):
+            match wire.parse(payload).message:
+                case wire.HelloRequest() if self._hellos:
+                    out += self._hellos.pop(0)
+                case wire.Start():
+                    out += self._started
+        return out
+
+    def advance(self, now_s):
+        return self._spoken
+
+
+def blocks(out):
+    return [item for item in out if isinstance(item, RawBlock)]
+
+
+def read_until(link, wanted):
+    out = []
+    while not any(isinstance(item, wanted) for item in out):
+        new = link.read(5.0)
+        assert new, "the board fell silent"
+        out += new
+    return out
+
+
+def read_on(link, out):
+    """Append all that comes to `out`, until the link raises."""
+    while new := link.read(5.0):
+        out += new
+
+
+def hello(**changes):
+    fields = {
+        "protocol_version": 1,
+        "fs_mhz": 360_000,
+        "adc_bits": 24,
+        "lsb_pv": 0,
+        "time_scale_milli": 1000,
+        "capabilities": 0,
+        "name": "Odd",
+        "firmware": "1",
+        "adc": "a",
+        "leads": ("I",),
+    }
+    return b"\0" + wire.encode(wire.Hello(**{**fields, **changes}), 0)
+
+
+def refused(board, timeout_s=0.3):
+    """The error of opening a port that `board` sits behind."""
+    with PtyBoard(board) as pty, pytest.raises(LinkError) as caught:
+        open_link(pty.path, handshake_timeout_s=timeout_s)
+    return str(caught.value)
+
+
+def test_a_record_from_end_to_end():
+    with PtyBoard(VirtualBoard(INFO, COUNTS, None)) as board, open_link(board.path) as link:
+        assert (link.info.name, link.info.fs_hz, link.info.leads) == ("Simulated", 360.0, ("MLII", "V1"))
+        started_s = time.monotonic()
+        out = read_until(link, wire.Stopped)
+        assert np.array_equal(np.concatenate([block.counts for block in blocks(out)]), COUNTS)
+        assert abs(blocks(out)[0].host_s - started_s) < 60.0
+        stats = link.stats()
+        assert (stats.samples_received, stats.samples_lost, stats.queue_drops) == (5000, 0, 0)
+        assert stats == LinkStats(
+            bytes_received=stats.bytes_received, frames_ok=len(blocks(out)) + 1, samples_received=5000
+        )
+        assert link.read(0.0) == []
+
+
+def test_stop_returns_what_was_under_way():
+    with PtyBoard(VirtualBoard(INFO, COUNTS, 100.0, loop=True)) as board, open_link(board.path) as link:
+        out = link.read(5.0)
+        out += link.stop()
+        assert isinstance(out[-1], wire.Stopped)
+        assert sum(len(block.counts) for block in blocks(out)) == out[-1].samples_sent
+        assert link.stop() == []
+
+
+def test_commands_are_answered_among_the_data():
+    with PtyBoard(VirtualBoard(INFO, COUNTS, 10.0, loop=True)) as board, open_link(board.path) as link:
+        link.send(wire.Ping(5))
+        assert any(isinstance(item, wire.Pong) and item.token == 5 for item in read_until(link, wire.Pong))
+
+
+def test_read_waits_no_longer_than_told():
+    with PtyBoard(VirtualBoard(INFO, COUNTS, 0.001)) as board, open_link(board.path) as link:
+        assert link.read(0.0) == []
+        assert link.read(0.05) == []
+
+
+def test_a_board_that_talks_before_hello_and_resets_when_opened():
+    boot = b"rst:0x1 (POWERON_RESET),boot:0x13\r\n\xff\xfe\x00\x12"
+    frame = wire.encode(wire.Data(0, 0, np.ones((3, 1), np.int32)), 1)
+    board = ScriptedBoard(hellos=[boot, b"", hello() + hello()[:9]], started=hello()[9:] + frame)
+    with PtyBoard(board) as pty, open_link(pty.path) as link:
+        assert link.info.name == "Odd"
+        (block,) = blocks(read_until(link, RawBlock))
+        assert block.counts.tolist() == [[1], [1], [1]]
+        assert link.stats().frame_errors == 0
+
+
+def test_the_cable_is_pulled_in_mid_stream():
+    board = PtyBoard(VirtualBoard(INFO, COUNTS, 100.0, loop=True))
+    with board, open_link(board.path) as link:
+        out = link.read(5.0)
+        board.close()
+        with pytest.raises(LinkError, match="the board went away"):
+            read_on(link, out)
+        numbers = [block.first_sample for block in blocks(out)]
+        assert numbers == list(range(0, 14 * len(numbers), 14))
+        assert sum(len(block.counts) for block in blocks(out)) == link.stats().samples_received
+        with pytest.raises(LinkError, match="the board went away"):
+            link.read(0.0)
+        with pytest.raises(LinkError, match="the board went away"):
+            link.send(wire.Ping(1))
+        assert link.stop() == []
+
+
+def test_a_board_that_restarts_in_mid_stream():
+    frame = wire.encode(wire.Data(0, 0, np.ones((3, 1), np.int32)), 1)
+    board = ScriptedBoard(hellos=[hello()], started=frame + hello())
+    with PtyBoard(board) as pty, open_link(pty.path) as link:
+        out = []
+        with pytest.raises(LinkError, match="restarted in mid-stream"):
+            read_on(link, out)
+        assert len(blocks(out)) == 1
+
+
+def test_closing_stops_the_board_and_gives_the_port_back():
+    with PtyBoard(VirtualBoard(INFO, COUNTS, 10.0, loop=True)) as board:
+        link = open_link(board.path)
+        link.close()
+        link.close()
+        assert link.stop() == []
+        with pytest.raises(LinkError, match="is closed"):
+            link.read(1.0)
+        with pytest.raises(LinkError, match="is closed"):
+            link.send(wire.Ping(1))
+        with serial.Serial(board.path, timeout=1.0, exclusive=True) as port:
+            port.write(wire.encode(wire.Ping(9), 0))
+            decoder = EdgeDecoder()
+            while not any(isinstance(item, wire.Pong) for item in decoder.feed(port.read(1), 0.0)):
+                pass
+            port.timeout = 0.1
+            assert port.read(1) == b""  # the board has stopped
+
+
+def test_a_port_in_use_names_the_program_that_holds_it():
+    with PtyBoard(VirtualBoard(INFO, COUNTS)) as board, open_link(board.path):
+        with pytest.raises(LinkError, match=f"{board.path} is in use by .*this program") as caught:
+            open_link(board.path)
+        assert "Close that program" in caught.value.hint
+
+
+def test_a_port_that_does_not_exist():
+    with pytest.raises(LinkError, match="there is no port /dev/ttyNONE9") as caught:
+        open_link("/dev/ttyNONE9")
+    assert "Ports of this machine: " in caught.value.hint
+    assert "edge-ecg ports" in caught.value.hint
+
+
+def test_a_file_a_directory_and_an_unknown_url(tmp_path):
+    (tmp_path / "file").touch()
+    for url in (tmp_path / "file", tmp_path):
+        with pytest.raises(LinkError, match="is not a serial port"):
+            open_link(str(url))
+    with pytest.raises(LinkError, match="cannot open nonsense://x"):
+        open_link("nonsense://x")
+
+
+def test_nothing_answers():
+    assert "nothing answers on /dev/" in refused(ScriptedBoard())
+
+
+def test_an_echo_is_called_one():
+    with pytest.raises(LinkError, match="loop:// sends back what is sent to it"):
+        open_link("loop://", handshake_timeout_s=0.3)
+
+
+CYTON = b"".join(b"\xa0" + bytes([k]) + b"\x11\x22\x33" * 10 + b"\xc0" for k in range(4))
+OPENVIEW = (b"\x0a\xfa\x04\x00\x02\x10\x81\x20\x91\x00\x0b") * 4
+
+
+@pytest.mark.parametrize(
+    ("spoken", "words"),
+    [
+        (b"AT\r\n0.512,0.513,0.511\r\n", ["are not our protocol", "text that begins 'AT 0.512"]),
+        (b"\x91\xfe\x80\x7f" * 9, ["are not our protocol", "right baud rate"]),
+        (CYTON, ["looks like an OpenBCI Cyton", "comes with another board decoder"]),
+        (OPENVIEW, ["looks like a ProtoCentral board", "comes with another board decoder"]),
+        (wire.encode(wire.Stopped(0), 0), ["speaks the protocol but does not say hello"]),
+        (
+            framing.encode(b"\x02\x81\0\0\x02hello"),
+            ["speaks version 2", "this program speaks 1", "Update edge-ecg"],
+        ),
+        (hello(protocol_version=0), ["speaks version 0", "Update the firmware"]),
+        (hello(leads=()), ["0 leads, expected 1 to 12"]),
+        (hello(leads=("x",) * 13), ["13 leads, expected 1 to 12"]),
+        (hello(fs_mhz=0), ["a rate of 0 Hz"]),
+        (hello(fs_mhz=4_000_000_000), ["a rate of 4e+06 Hz"]),
+        (hello(adc_bits=0), ["an ADC of 0 bits"]),
+    ],
+    ids=[
+        "text",
+        "noise",
+        "cyton",
+        "openview",
+        "no hello",
+        "version",
+        "hello version",
+        "0",
+        "13",
+        "0 Hz",
+        "4 MHz",
+        "adc",
+    ],
+)
+def test_what_answers_is_no_board_of_ours(spoken, words):
+    error = refused(ScriptedBoard(spoken))
+    assert all(word in error for word in words), error
+    assert "\n" not in error
+
+
+def test_a_failed_handshake_gives_the_port_back():
+    with PtyBoard(VirtualBoard(INFO, COUNTS)) as board:
+        for _ in range(3):
+            with pytest.raises(LinkError, match="nothing answers"):
+                open_link(board.path, handshake_timeout_s=0.0)
+        open_link(board.path).close()
+
+
+def test_a_full_queue_drops_and_counts():
+    port = serial.serial_for_url("loop://", timeout=0.1)
+    reader = PortReader(port, queue_chunks=2)
+    sent = 0
+    try:
+        while not reader.dropped_bytes:
+            sent += port.write(b"x" * 10)
+    finally:
+        reader.close()
+        port.close()
+    kept = 0
+    while (chunk := reader.get(0.0)) is not None:
+        kept += len(chunk[0])
+    assert reader.exhausted
+    assert 0 < kept + reader.dropped_bytes <= sent
+
+
+def test_close_from_another_thread_ends_a_waiting_read():
+    with PtyBoard(VirtualBoard(INFO, COUNTS, 0.001)) as board:
+        link = open_link(board.path)
+        closer = threading.Timer(0.05, link.close)
+        closer.start()
+        with pytest.raises(LinkError, match="is closed"):
+            read_on(link, [])  # the board's STOPPED may come first
+        closer.join()
+
+
+def test_links_leave_nothing_open():
+    before = len(os.listdir("/proc/self/fd"))
+    with PtyBoard(VirtualBoard(INFO, COUNTS, 100.0, loop=True)) as board:
+        for _ in range(5):
+            with open_link(board.path) as link:
+                assert link.read(5.0)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("edge-ecg")]
