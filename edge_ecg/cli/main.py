@@ -1,0 +1,162 @@
+"""The command line: a table of commands that load when called, and the one place that reports errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+
+from edge_ecg import __version__
+from edge_ecg.errors import EdgeEcgError
+
+__all__ = ["COMMANDS", "LazyGroup", "main", "run"]
+
+BUG = 70
+USAGE = 2
+LINK = 4
+
+
+class Entry(NamedTuple):
+    """Where a command lives, what the overview says of it, whether only a checkout has it."""
+
+    target: str
+    help: str
+    in_checkout: bool = False
+
+
+COMMANDS = {
+    "demo": Entry("edge_ecg.cli.demo:demo", "Label a shipped recording and score it; no hardware needed."),
+    "run": Entry("edge_ecg.cli.run:run_command", "Label beats from a board on a serial port."),
+    "replay": Entry("edge_ecg.cli.replay:replay", "Label the beats of a recording."),
+    "simulate": Entry("edge_ecg.cli.simulate:simulate", "Play a board on a virtual serial port."),
+    "ports": Entry("edge_ecg.cli.ports:ports", "List serial ports and the boards that answer."),
+    "models": Entry("edge_ecg.cli.models:models", "List, show and verify models."),
+    "data": Entry("edge_ecg.cli.data:data", "Fetch and check public ECG databases."),
+    "config": Entry("edge_ecg.cli.config:config", "Show and check the settings, print an example."),
+    "doctor": Entry("edge_ecg.cli.doctor:doctor", "Check this machine and say what to mend."),
+    "train": Entry("train.cli:train", "Train a network.", in_checkout=True),
+    "evaluate": Entry("train.cli:evaluate", "Evaluate a trained network or a bundle.", in_checkout=True),
+    "convert": Entry("quantize.cli:convert", "Quantise a network into a model bundle.", in_checkout=True),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        if entry.in_checkout:
+            from edge_ecg.cli.checkout import load_verb
+
+            command = load_verb(f"edge-ecg {cmd_name}", entry.target)
+        else:
+            from edge_ecg.registry import load
+
+            command = load(entry.target)
+        assert isinstance(command, click.Command), entry.target
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from edge_ecg.schema import nearest
+
+            ctx.fail(f'there is no command "{name}". {nearest(name, list(COMMANDS))}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        workbench = 'In a checkout with pip install -e ".[train]"'
+        for title, in_checkout in (("Commands", False), (workbench, True)):
+            with formatter.section(title):
+                rows = [(name, e.help) for name, e in COMMANDS.items() if e.in_checkout == in_checkout]
+                formatter.write_dl(rows)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="edge-ecg %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error (or set EDGE_ECG_DEBUG=1).")
+def main(debug: bool) -> None:
+    """Serial bytes to beat labels: an open toolkit for portable ECG monitors.
+
+    Research software, not a medical device.
+
+    \b
+    Example:
+      edge-ecg demo                      a shipped recording, labelled and scored
+      edge-ecg run --port /dev/ttyACM0   a board on a serial port
+    """
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: the entry point, and the only error handler.
+
+    0 ok, 2 usage or settings, 3 model, 4 source or link, 5 data, 70 bug, 130 Ctrl-C, 141 reader gone.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = bool(os.environ.get("EDGE_ECG_DEBUG"))
+    try:
+        with main.make_context("edge-ecg", args) as ctx:
+            debug = debug or ctx.params["debug"]
+            main.invoke(ctx)
+        sys.stdout.flush()
+        return 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, click.Abort) as error:
+        return _say("stopped", 130, error, debug)
+    except BrokenPipeError:
+        # The reader went away (`| head`): be quiet, also when the interpreter flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except click.ClickException as error:
+        # A bare group: click 8.1 prints the help and exits, newer ones raise it as an error.
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            click.echo(error.format_message(), err=True)
+            return USAGE
+        ctx_of_error = getattr(error, "ctx", None)
+        hint = f" Try `{ctx_of_error.command_path} -h`." if ctx_of_error else ""
+        return _say(error.format_message() + hint, USAGE, error, debug)
+    except Exception as error:
+        return _report(error, debug)
+
+
+def _report(error: Exception, debug: bool) -> int:
+    """Say what ended the work, and return the exit code of its kind."""
+    from firmware_bridge.blocks import LinkError
+
+    if isinstance(error, EdgeEcgError):
+        return _say(str(error), error.exit_code, error, debug)
+    if isinstance(error, LinkError):
+        return _say(str(error), LINK, error, debug)
+    if isinstance(error, ModuleNotFoundError):
+        from edge_ecg.cli.checkout import missing_library
+
+        missing = missing_library(error)
+        if missing is not None:
+            return _say(str(missing), missing.exit_code, error, debug)
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    advice = "Please report it on the project's issue tracker, with the output of `edge-ecg doctor`"
+    more = "" if debug else "; EDGE_ECG_DEBUG=1 shows the traceback"
+    return _say(f"this is a bug ({what}). {advice}{more}.", BUG, error, debug)
+
+
+def _say(message: str, code: int, error: BaseException, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    click.echo("edge-ecg: " + " ".join(message.split()), err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,251 @@
+"""Typed settings: a flag wins over the environment, that over the file, that over the default in the type.
+
+Not settings: ``EDGE_ECG_DATA``, ``EDGE_ECG_RUNS`` and ``EDGE_ECG_DEBUG``; only names that start with
+``EDGE_ECG__`` are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from edge_ecg.errors import ConfigError
+from edge_ecg.schema import decode, encode, nearest
+
+__all__ = [
+    "LinkSettings",
+    "Loaded",
+    "ModelSettings",
+    "OutputSettings",
+    "Settings",
+    "SignalSettings",
+    "example",
+    "load",
+    "read_file",
+    "render",
+]
+
+PREFIX = "EDGE_ECG__"
+SEARCHED = (Path("edge-ecg.toml"), Path("/etc/edge-ecg/config.toml"))
+
+T = TypeVar("T")
+
+
+def _setting(default: T, doc: str, *, example: T | None = None, above: float | None = None) -> T:
+    """Declare one setting: its default, the sentence that `example` prints, an open lower bound."""
+    value: T = field(default=default, metadata={"doc": doc, "example": example, "above": above})
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """The serial line to the ADC board."""
+
+    port: str | None = _setting(
+        None, "Serial port of the board; not set: the only one found.", example="/dev/ttyACM0"
+    )
+    baud: int = _setting(115200, "Speed of the serial line in bits per second.", above=0)
+    handshake_timeout_s: float = _setting(5.0, "Longest wait for the board to answer, in seconds.", above=0)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSettings:
+    """What the electrodes deliver."""
+
+    lead: str | None = _setting(None, "Name of the lead to classify; not set: the first.", example="MLII")
+    invert: bool = _setting(False, "Turn the signal upside down, for electrodes put on the wrong way round.")
+    uv_per_lsb: float | None = _setting(
+        None,
+        "Size of one ADC count in microvolts at the electrode; not set: as the board says.",
+        example=3.2,
+        above=0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What labels the beats."""
+
+    id: str = _setting("mitdb-baseline-int8", "Name of a shipped model, or the directory of a bundle.")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSettings:
+    """Where events go besides the terminal."""
+
+    jsonl: str | None = _setting(
+        None,
+        'File that gets one JSON line per event, "-" for standard output; not set: none.',
+        example="beats.jsonl",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, one attribute a section of the file."""
+
+    link: LinkSettings = field(default_factory=LinkSettings)
+    signal: SignalSettings = field(default_factory=SignalSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    output: OutputSettings = field(default_factory=OutputSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and for each dotted key where its value came from.
+
+    ``origins["link.port"]`` is ``"default"``, ``"file PATH"``, ``"environment NAME"`` or ``"flag"``;
+    ``file`` is the settings file that was read, if any.
+    """
+
+    settings: Settings
+    origins: dict[str, str]
+    file: Path | None = None
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    *,
+    config_path: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Gather the settings from flags, environment, file and defaults.
+
+    Parameters
+    ----------
+    flags
+        Dotted key to value (``{"link.port": "/dev/ttyACM0"}``); None means that the flag was not given.
+    config_path
+        The file of ``--config``; without it, the first of `SEARCHED` that exists.
+    env
+        The environment, ``os.environ`` by default; an empty variable counts as not set.
+
+    Raises
+    ------
+    ConfigError
+        An unknown key, a value of the wrong type or out of range, a file that cannot be read.
+    """
+    # Every layer is decoded alone first, so that a refusal names the layer it stands in.
+    merged: dict[str, Any] = {}
+    origins = dict.fromkeys(_kinds(), "default")
+    path = config_path or next((p for p in SEARCHED if p.is_file()), None)
+    if path is not None:
+        for key, value in _flat(read_file(path)):
+            merged[key], origins[key] = value, f"file {path}"
+    for name, text in sorted((os.environ if env is None else env).items()):
+        if name.startswith(PREFIX) and text:
+            key, value = _from_variable(name, text)
+            merged[key], origins[key] = value, f"environment {name}"
+    for key, value in (flags or {}).items():
+        if value is not None:
+            decode(Settings, _nested({key: value}), where="command line", error=ConfigError)
+            merged[key], origins[key] = value, "flag"
+    settings = decode(Settings, _nested(merged), where="settings", error=ConfigError)
+    return Loaded(settings, origins, path)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read and check one settings file; return its tables as written (defaults not filled in)."""
+    try:
+        with path.open("rb") as stream:
+            tables = tomllib.load(stream)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}", "See `edge-ecg config example`") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"{path}: cannot read the settings file: {reason}"
+        raise ConfigError(message, "Check the path given to --config") from error
+    decode(Settings, tables, where=str(path), error=ConfigError)
+    return tables
+
+
+def render(settings: Settings, notes: Mapping[str, str] | None = None) -> str:
+    """Write settings as TOML; a note for a dotted key becomes the comment behind it."""
+    notes = notes or {}
+    lines: list[str] = []
+    for section, table in encode(settings).items():
+        lines += ["", f"[{section}]"]
+        for name, value in table.items():
+            line = f"# {name} is not set" if value is None else f"{name} = {_toml(value)}"
+            note = notes.get(f"{section}.{name}")
+            lines.append(f"{line}  # {note}" if note else line)
+    return "\n".join(lines[1:]) + "\n"
+
+
+def example() -> str:
+    """Write a settings file that explains every setting and changes none; it passes `read_file`."""
+    lines = [
+        "# Settings of edge-ecg: ./edge-ecg.toml, /etc/edge-ecg/config.toml, or --config FILE.",
+        f"# An environment variable wins over this file: {PREFIX}LINK__PORT stands for port in [link].",
+    ]
+    for section, cls in get_type_hints(Settings).items():
+        table = cls()
+        lines += ["", f"# {cls.__doc__}", f"[{section}]"]
+        for item in fields(table):
+            value = getattr(table, item.name)
+            shown, mark = (item.metadata["example"], "#") if value is None else (value, "")
+            lines += [f"# {item.metadata['doc']}", f"{mark}{item.name} = {_toml(shown)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _kinds() -> dict[str, Any]:
+    """Map every dotted key to its type."""
+    return {
+        f"{section}.{name}": kind
+        for section, cls in get_type_hints(Settings).items()
+        for name, kind in get_type_hints(cls).items()
+    }
+
+
+def _flat(tables: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str, object]]:
+    for section, table in tables.items():
+        for name, value in table.items():
+            yield f"{section}.{name}", value
+
+
+def _nested(flat: Mapping[str, object]) -> dict[str, Any]:
+    tables: dict[str, Any] = {}
+    for key, value in flat.items():
+        section, dot, name = key.partition(".")
+        if dot:
+            tables.setdefault(section, {})[name] = value
+        else:
+            tables[section] = value
+    return tables
+
+
+def _from_variable(name: str, text: str) -> tuple[str, object]:
+    """Read one ``EDGE_ECG__SECTION__NAME`` variable as the type of its setting says."""
+    variables = {PREFIX + key.replace(".", "__").upper(): key for key in _kinds()}
+    if name not in variables:
+        raise ConfigError(f'unknown environment variable "{name}"', nearest(name, list(variables)))
+    key = variables[name]
+    value = _parse(_kinds()[key], text)
+    decode(Settings, _nested({key: value}), where=name, error=ConfigError)
+    return key, value
+
+
+def _parse(kind: Any, text: str) -> object:
+    """Turn text into a value; what does not fit stays text, for `decode` to refuse."""
+    kind = next((member for member in get_args(kind) if member is not NoneType), kind)
+    if kind is bool:
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _toml(value: object) -> str:
+    # A JSON string is a TOML basic string, but for the one control character that JSON leaves bare.
+    if isinstance(value, (str, bool)):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
