@@ -1,0 +1,188 @@
+"""The one preprocessing: samples and R peaks in, beat windows out. Training and the device run this class.
+
+Device: the pipeline feeds blocks and pushes R peaks as the detector decides them. Training: a whole record is
+fed at once with its R peaks. Given the same R peaks the windows are the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ecg.dsp.filters import HighPass
+from edge_ecg.dsp.resample import Resampler
+from edge_ecg.dsp.segment import RrHistory, WindowShape, cut_window
+
+__all__ = ["PREPROCESSING_VERSION", "BeatWindow", "PreprocessParams", "Preprocessor", "windows_of_record"]
+
+PREPROCESSING_VERSION = 1
+"""Raised whenever the same parameters would give other windows (a golden-window test forces it)."""
+
+_KEEP_S = 14.0
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessParams:
+    """What a model's windows depend on; stored in its manifest."""
+
+    highpass_hz: float = 0.5
+    window: WindowShape = field(default_factory=WindowShape)
+
+    def fingerprint(self) -> str:
+        """Hash of the parameters and of the version of this code (not of float outputs: platforms differ)."""
+        text = json.dumps({"version": PREPROCESSING_VERSION, **asdict(self)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BeatWindow:
+    """One beat as a network sees it.
+
+    Attributes
+    ----------
+    r_pos
+        The R peak as it was pushed, in input samples since the start of the stream.
+    rr_s
+        The R-R interval before it, s; None for the first beat and behind a gap.
+    rr_median_s
+        T, the median of the past R-R intervals, s.
+    window
+        ``(187,) float32`` in [0, 1].
+    needed_index
+        Index of the last input sample that the window needed.
+    short
+        The window was cut by the end of the stretch and zero-padded.
+    """
+
+    r_pos: float
+    rr_s: float | None
+    rr_median_s: float
+    window: NDArray[np.float32]
+    needed_index: int
+    short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    r_pos: float
+    rr_s: float | None
+    rr_median_s: float
+    begin: int
+    end: int
+
+
+class Preprocessor:
+    """Resample to 125 Hz, high-pass, keep the last seconds, cut the window of each R peak. Causal.
+
+    Parameters
+    ----------
+    fs_hz
+        Rate of the samples that are fed, in Hz.
+    params
+        From the model's manifest.
+    """
+
+    def __init__(self, fs_hz: float, params: PreprocessParams) -> None:
+        self._fs_hz = fs_hz
+        self._params = params
+        self._rr = RrHistory(params.window)
+        self._begin(0)
+
+    def _begin(self, first_index: int) -> None:
+        self._first_index, self._n_fed = first_index, 0
+        self._resampler = Resampler(self._fs_hz, self._params.window.fs_hz)
+        self._highpass = HighPass(self._params.highpass_hz, self._params.window.fs_hz)
+        self._ring = np.empty(0, dtype=np.float32)
+        self._ring_start = 0
+        self._pending: deque[_Pending] = deque()
+
+    def feed(self, samples_mv: NDArray[np.float64]) -> None:
+        """Take the next samples of the lead, ``(n,) float64`` mV, all finite."""
+        self._n_fed += len(samples_mv)
+        new = self._highpass.feed(self._resampler.feed(samples_mv)).astype(np.float32)
+        self._ring = np.concatenate([self._ring, new])
+
+    def push_r(self, r_pos: float) -> None:
+        """Ask for the window of an R peak, in input samples since the start of the stream; in order."""
+        rr_s = self._rr.push(r_pos / self._fs_hz)
+        rr_median_s = self._rr.median_s()
+        shape = self._params.window
+        begin = max(0, round((r_pos - self._first_index) * shape.fs_hz / self._fs_hz))
+        self._pending.append(_Pending(r_pos, rr_s, rr_median_s, begin, begin + shape.n_wanted(rr_median_s)))
+
+    def ready(self) -> list[BeatWindow]:
+        """The windows that are complete by now, in the order of their R peaks."""
+        done = []
+        end = self._ring_start + len(self._ring)
+        while self._pending and self._pending[0].end <= end:
+            done.append(self._cut(self._pending.popleft(), end, short=False))
+        self._trim()
+        return done
+
+    def flush(self) -> list[BeatWindow]:
+        """At the end of a stretch: the windows that will never be complete, zero-padded."""
+        end = self._ring_start + len(self._ring)
+        done = [self._cut(p, min(end, p.end), short=end < p.end) for p in self._pending]
+        self._pending.clear()
+        return done
+
+    def resume(self, first_index: int) -> None:
+        """Start again behind a gap (after `flush`): filters and scale anew, the R-R history stays."""
+        self._rr.forget_last()
+        self._begin(first_index)
+
+    def _cut(self, p: _Pending, end: int, *, short: bool) -> BeatWindow:
+        shape = self._params.window
+        end = min(end, p.end)
+        n_window = end - p.begin
+        if n_window > 0:
+            first = max(0, end - round(shape.scale_history_s * shape.fs_hz) - self._ring_start)
+            window = cut_window(self._ring[first : end - self._ring_start], n_window, shape)
+            needed = min(self._resampler.last_input_needed(end - 1), self._n_fed - 1)
+        else:
+            window, needed = np.zeros(shape.n_samples, dtype=np.float32), self._n_fed - 1
+        return BeatWindow(p.r_pos, p.rr_s, p.rr_median_s, window, self._first_index + needed, short)
+
+    def _trim(self) -> None:
+        keep = round(_KEEP_S * self._params.window.fs_hz)
+        if self._pending:
+            keep = max(keep, self._ring_start + len(self._ring) - self._pending[0].begin + keep)
+        if len(self._ring) > 2 * keep:
+            self._ring_start += len(self._ring) - keep
+            self._ring = self._ring[-keep:].copy()
+
+
+def windows_of_record(
+    samples_mv: NDArray[np.float64], fs_hz: float, r_pos: NDArray[np.float64], params: PreprocessParams
+) -> list[BeatWindow]:
+    """All beat windows of a whole record, by the code the device runs.
+
+    Parameters
+    ----------
+    samples_mv
+        ``(n,)`` one lead, mV.
+    fs_hz
+        Its rate, Hz.
+    r_pos
+        ``(n_beats,)`` R peaks in samples, ascending.
+    params
+        Preprocessing of the model to be trained.
+    """
+    preprocessor = Preprocessor(fs_hz, params)
+    windows: list[BeatWindow] = []
+    step = max(1, round(fs_hz))
+    next_r = 0
+    for start in range(0, len(samples_mv), step):
+        preprocessor.feed(samples_mv[start : start + step])
+        while next_r < len(r_pos) and r_pos[next_r] < start + step:
+            preprocessor.push_r(float(r_pos[next_r]))
+            next_r += 1
+        windows += preprocessor.ready()
+    for r in r_pos[next_r:]:
+        preprocessor.push_r(float(r))
+    return windows + preprocessor.flush()

@@ -1,0 +1,104 @@
+"""Cut the beat window that a network sees out of the high-passed 125 Hz signal, scaled to [0, 1].
+
+The window of Kachuee, Fazeli & Sarrafzadeh (arXiv 1805.00794, III-A), made causal: from R to R + 1.2 T, T the
+median of the R-R intervals of the *past* 10 s instead of the surrounding 10 s, zero-padded on the right. The
+scale is the median of the per-second maxima and minima of the 10 s that end with the window, then clipped, so
+that one artefact does not shrink the ten seconds behind it; the paper's plain minimum and maximum do.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RrHistory", "WindowShape", "cut_window"]
+
+_MIN_RANGE_MV = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShape:
+    """Parameters of the beat window; part of a model's preprocessing fingerprint."""
+
+    fs_hz: float = 125.0
+    n_samples: int = 187
+    length_rr: float = 1.2
+    rr_history_s: float = 10.0
+    rr_default_s: float = 0.8
+    scale_history_s: float = 10.0
+    scale: str = "robust"
+
+    def n_wanted(self, rr_median_s: float) -> int:
+        """Samples from R on that a beat of this rhythm fills, at most `n_samples`."""
+        return min(self.n_samples, max(1, round(self.length_rr * rr_median_s * self.fs_hz)))
+
+
+class RrHistory:
+    """The R-R intervals of the last seconds; `median_s` is T."""
+
+    def __init__(self, shape: WindowShape) -> None:
+        self._shape = shape
+        self._ends: deque[tuple[float, float]] = deque()
+        self._last_r_s: float | None = None
+
+    def push(self, r_s: float) -> float | None:
+        """Take the next R peak at ``r_s`` seconds; return the R-R interval before it, in s, if known."""
+        rr_s = None if self._last_r_s is None else r_s - self._last_r_s
+        self._last_r_s = r_s
+        if rr_s is not None:
+            self._ends.append((r_s, rr_s))
+        while self._ends and self._ends[0][0] < r_s - self._shape.rr_history_s:
+            self._ends.popleft()
+        return rr_s
+
+    def forget_last(self) -> None:
+        """The next R peak follows a gap: the interval before it is not known."""
+        self._last_r_s = None
+
+    def median_s(self) -> float:
+        """T, in s: the median of the remembered intervals, a default before there is one."""
+        if not self._ends:
+            return self._shape.rr_default_s
+        ordered = sorted(rr_s for _, rr_s in self._ends)
+        n = len(ordered)
+        return ordered[n // 2] if n % 2 else 0.5 * (ordered[n // 2 - 1] + ordered[n // 2])
+
+
+def cut_window(past_mv: NDArray[np.float32], n_window: int, shape: WindowShape) -> NDArray[np.float32]:
+    """Scale and pad one beat window.
+
+    Parameters
+    ----------
+    past_mv
+        ``(n,) float32``, mV, the signal that *ends with the window*, at most the scaling history is used.
+    n_window
+        How many samples at its end are the window, 1 .. `shape.n_samples`.
+    shape
+        The window's parameters.
+
+    Returns
+    -------
+    ``(n_samples,) float32`` in [0, 1], zero behind the window. A signal without range gives zeros.
+    """
+    second = round(shape.fs_hz)
+    n_seconds = min(round(shape.scale_history_s), max(1, len(past_mv) // second))
+    recent = past_mv[-n_seconds * second :]
+    if len(recent) >= second:
+        by_second = recent.reshape(n_seconds, second)
+        low, high = _median(by_second.min(axis=1)), _median(by_second.max(axis=1))
+    else:
+        low, high = float(recent.min()), float(recent.max())
+    window = np.zeros(shape.n_samples, dtype=np.float32)
+    if high - low >= _MIN_RANGE_MV:
+        scaled = (past_mv[-n_window:].astype(np.float64) - low) / (high - low)
+        window[:n_window] = np.clip(scaled, 0.0, 1.0)
+    return window
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    ordered: list[float] = sorted(values.tolist())
+    n = len(ordered)
+    return ordered[n // 2] if n % 2 else 0.5 * (ordered[n // 2 - 1] + ordered[n // 2])

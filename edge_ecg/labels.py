@@ -1,0 +1,50 @@
+"""Beat labels: the AAMI classes, their codes, and the maps from MIT-BIH annotation symbols.
+
+The codes are stored in every model manifest and never change.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from types import MappingProxyType
+
+__all__ = ["AAMI5", "LABEL_SETS", "BeatLabel", "label_names"]
+
+
+class BeatLabel(IntEnum):
+    """The five AAMI classes in the order of the published beat data set."""
+
+    N = 0
+    """Normal, bundle branch block, atrial or nodal escape."""
+    S = 1
+    """Supraventricular ectopic."""
+    V = 2
+    """Ventricular ectopic."""
+    F = 3
+    """Fusion of ventricular and normal."""
+    Q = 4
+    """Paced, fusion of paced and normal, unclassifiable."""
+
+
+AAMI5 = MappingProxyType(
+    {
+        symbol: label
+        for label, symbols in {
+            BeatLabel.N: "NLRej",
+            BeatLabel.S: "AaJS",
+            BeatLabel.V: "VE",
+            BeatLabel.F: "F",
+            BeatLabel.Q: "/fQ",
+        }.items()
+        for symbol in symbols
+    }
+)
+"""Class map `aami5`: annotation symbol -> label, as in the published data set (e and j count as N)."""
+
+LABEL_SETS = MappingProxyType({"aami5": ("N", "S", "V", "F", "Q"), "binary": ("normal", "abnormal")})
+"""Names of the output classes of a model, by label set."""
+
+
+def label_names(label_set: str) -> tuple[str, ...]:
+    """Class names in the order of a model's outputs. Raises `KeyError` for an unknown set."""
+    return LABEL_SETS[label_set]

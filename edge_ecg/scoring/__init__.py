@@ -1,0 +1,1 @@
+"""Scoring against expert annotations: matching of beats and figures of classifiers. numpy only."""

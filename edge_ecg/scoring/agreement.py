@@ -1,0 +1,108 @@
+"""A run's beats beside the experts' annotations of the same record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_ecg.io import BEAT_SYMBOLS
+from edge_ecg.labels import AAMI5, BeatLabel
+from edge_ecg.scoring.confusion import Confusion
+from edge_ecg.scoring.matching import MATCH_WINDOW_S, match_beats
+
+__all__ = ["Agreement", "compare"]
+
+_CLASSES = tuple(label.name for label in BeatLabel)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """Beats found and labels agreed on. Whole record, 150 ms, flutter left out, class map `aami5`.
+
+    Attributes
+    ----------
+    n_reference, n_matched, n_missed, n_extra
+        Annotated beats, those found, those not, detections without one.
+    confusion
+        Labels of the matched beats that carry one of the five classes; rows are the experts.
+    """
+
+    n_reference: int
+    n_matched: int
+    n_missed: int
+    n_extra: int
+    confusion: Confusion
+
+    @property
+    def se(self) -> float:
+        """Sensitivity of the detector, a fraction."""
+        return self.n_matched / self.n_reference if self.n_reference else 1.0
+
+    @property
+    def ppv(self) -> float:
+        """Positive predictivity of the detector, a fraction."""
+        found = self.n_matched + self.n_extra
+        return self.n_matched / found if found else 1.0
+
+    def lines(self) -> list[str]:
+        """The comparison as a few lines of text."""
+        agreed, labelled = int(np.trace(self.confusion.counts)), int(self.confusion.counts.sum())
+        lines = [
+            f"beats     {self.n_reference} annotated: {self.n_matched} found, {self.n_missed} missed, "
+            f"{self.n_extra} extra (Se {100 * self.se:.2f} %, +P {100 * self.ppv:.2f} %)",
+            f"labels    {agreed} of {labelled} agree ({100 * agreed / max(1, labelled):.2f} %)",
+        ]
+        for name, figures in zip(_CLASSES, self.confusion.per_class(), strict=True):
+            if figures.n:
+                rates = f"Se {100 * figures.se:6.2f} %  +P {100 * figures.ppv:6.2f} %"
+                lines.append(f"  {name}  {figures.n:6d} beats  {rates}")
+        return lines
+
+
+def compare(
+    samples: Sequence[int], symbols: Sequence[str], detected: Sequence[int], labels: Sequence[str], fs_hz: float
+) -> Agreement:
+    """Compare a run with annotations.
+
+    Parameters
+    ----------
+    samples, symbols
+        All annotations of the record, in order: beats, and ``[`` ``]`` around flutter, in which neither the
+        annotated nor the detected beats count.
+    detected, labels
+        R peaks of the run, ascending, and what it said of each.
+    fs_hz
+        The rate that both count in.
+    """
+    flutter = _flutter(samples, symbols)
+
+    def outside(sample: int) -> bool:
+        return not any(a <= sample <= b for a, b in flutter)
+
+    beats = [(s, k) for s, k in zip(samples, symbols, strict=True) if k in BEAT_SYMBOLS and outside(s)]
+    found = [(s, k) for s, k in zip(detected, labels, strict=True) if outside(s)]
+    match = match_beats([s for s, _ in beats], [s for s, _ in found], MATCH_WINDOW_S * fs_hz)
+    pairs = [
+        (AAMI5[beats[i][1]], BeatLabel[found[j][1]])
+        for i, j in match.pairs
+        if beats[i][1] in AAMI5 and found[j][1] in _CLASSES
+    ]
+    confusion = Confusion.of([a for a, _ in pairs], [b for _, b in pairs], len(_CLASSES))
+    return Agreement(len(beats), len(match.pairs), len(match.missed), len(match.extra), confusion)
+
+
+def _flutter(samples: Sequence[int], symbols: Sequence[str]) -> list[tuple[int, int]]:
+    """Intervals between ``[`` and ``]``; one that is never closed lasts to the end."""
+    intervals = []
+    begin: int | None = None
+    for sample, symbol in zip(samples, symbols, strict=True):
+        if symbol == "[" and begin is None:
+            begin = sample
+        elif symbol == "]" and begin is not None:
+            intervals.append((begin, sample))
+            begin = None
+    if begin is not None:
+        intervals.append((begin, np.iinfo(np.int64).max))
+    return intervals

@@ -1,0 +1,185 @@
+"""The nouns of the runtime: streams, sample blocks, beats and events. Frozen; arrays are read-only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Beat",
+    "Classified",
+    "Event",
+    "GapEvent",
+    "LeadOffEvent",
+    "LinkEvent",
+    "ModelEvent",
+    "QualityEvent",
+    "SampleBlock",
+    "StreamInfo",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One uninterrupted numbering of samples. A new one begins when indices start anew.
+
+    Attributes
+    ----------
+    stream
+        Its id, in every event.
+    fs_hz
+        Sampling rate of the source, Hz.
+    leads
+        Names of the leads, in the order of the columns.
+    calibrated
+        False when a count has no known size: amplitudes are then arbitrary units.
+    start_utc_s
+        Wall time of sample 0, seconds since 1970 UTC; None when the source does not know.
+    time_scale
+        Stream seconds per host second: 1 for a real board, the speed of a simulated one.
+    """
+
+    stream: str
+    fs_hz: float
+    leads: tuple[str, ...]
+    calibrated: bool = True
+    start_utc_s: float | None = None
+    time_scale: float = 1.0
+
+    def utc_s(self, sample: float) -> float | None:
+        """Wall time of a sample, by its index (never by its arrival)."""
+        return None if self.start_utc_s is None else self.start_utc_s + sample / self.fs_hz
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleBlock:
+    """Consecutive samples. A jump of ``first_index`` says how many are missing before it.
+
+    Attributes
+    ----------
+    samples_mv
+        ``(n, n_leads) float32`` in mV (nominal mV when the stream is not calibrated); NaN where invalid.
+    first_index
+        Index of the first sample in the stream, at the source's own rate.
+    lead_off
+        Whether an electrode is off; None when the source cannot tell.
+    host_s
+        The host's monotonic clock when the samples arrived, s; only for measuring delays.
+    """
+
+    samples_mv: NDArray[np.float32]
+    first_index: int
+    lead_off: bool | None = None
+    host_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One detected beat.
+
+    Attributes
+    ----------
+    r_index
+        Sample of the R peak, at the source's own rate, from the start of the stream.
+    t_s
+        Its time, s, below the sample.
+    rr_prev_s
+        R-R interval before it, s; None for the first beat and behind a gap.
+    rr_median_s
+        Median of the past R-R intervals, s; None before there is one.
+    quality
+        0..1: how alike the recent beats are; 0 with an electrode off.
+    flags
+        Of ``short gap learning reject lead_off``.
+    """
+
+    r_index: int
+    t_s: float
+    rr_prev_s: float | None
+    rr_median_s: float | None
+    quality: float
+    flags: tuple[str, ...]
+
+    @property
+    def hr_bpm(self) -> float | None:
+        """Heart rate by the median of the past R-R intervals, beats a minute."""
+        return None if self.rr_median_s is None else 60.0 / self.rr_median_s
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A labelled beat.
+
+    Attributes
+    ----------
+    probs
+        One per class, in the order of ``labels``.
+    lag_s
+        Stream time from R to the last sample that the label needed, s; a runner adds the processing time.
+    at_index
+        Index of that sample.
+    """
+
+    stream: StreamInfo
+    lead: str
+    beat: Beat
+    label: str
+    labels: tuple[str, ...]
+    probs: tuple[float, ...]
+    model_id: str
+    lag_s: float
+    at_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapEvent:
+    """``n_lost`` samples are missing before sample ``at_index``; ``interpolated`` when they were bridged."""
+
+    stream: StreamInfo
+    at_index: int
+    n_lost: int
+    interpolated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeadOffEvent:
+    """From sample ``at_index`` on an electrode is off, or on again."""
+
+    stream: StreamInfo
+    at_index: int
+    off: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QualityEvent:
+    """From the beat at ``sample`` on the signal is too noisy to be trusted, or good again."""
+
+    stream: StreamInfo
+    at_index: int
+    sample: int
+    noisy: bool
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEvent:
+    """The source says something: ``connected``, ``ended``, ``lost``, ``status``."""
+
+    state: str
+    detail: str
+    stream: StreamInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEvent:
+    """Which model labels from here on."""
+
+    stream: StreamInfo
+    at_index: int
+    model_id: str
+    sha256: str
+
+
+Event = Classified | GapEvent | LeadOffEvent | QualityEvent | LinkEvent | ModelEvent
