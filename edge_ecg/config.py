@@ -58,7 +58,9 @@ class LinkSettings:
 class SignalSettings:
     """What the electrodes deliver."""
 
-    lead: str | None = _setting(None, "Name of the lead to classify; not set: the first.", example="MLII")
+    lead: str | None = _setting(
+        None, "Name of the lead to classify; not set: MLII, else II, else the first.", example="MLII"
+    )
     invert: bool = _setting(False, "Turn the signal upside down, for electrodes put on the wrong way round.")
     uv_per_lsb: float | None = _setting(
         None,

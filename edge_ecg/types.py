@@ -165,7 +165,7 @@ class QualityEvent:
 
 @dataclass(frozen=True, slots=True)
 class LinkEvent:
-    """The source says something: ``connected``, ``ended``, ``lost``, ``status``."""
+    """The source says: ``connected``, ``ended`` (in order), ``lost`` (it went away), ``error`` (the board's own)."""
 
     state: str
     detail: str

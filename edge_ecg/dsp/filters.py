@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FirStream", "HighPass", "windowed_sinc"]
+__all__ = ["FirStream", "HighPass", "hold_last", "windowed_sinc"]
 
 Samples = NDArray[np.float64]
 
@@ -93,3 +93,12 @@ def windowed_sinc(half: int, cutoff_hz: float, fs_hz: float) -> Samples:
     n = np.arange(-half, half + 1)
     taps = np.sinc(2.0 * cutoff_hz / fs_hz * n) * np.hamming(2 * half + 1)
     return np.asarray(taps / taps.sum(), dtype=np.float64)
+
+
+def hold_last(x: Samples, last: float) -> Samples:
+    """Replace what is not a finite number by the last value that was one (``last`` before the first)."""
+    finite = np.isfinite(x)
+    if finite.all():
+        return x
+    at = np.maximum.accumulate(np.where(finite, np.arange(len(x)), -1))
+    return np.where(at >= 0, x[np.maximum(at, 0)], last)

@@ -18,22 +18,21 @@ chain of thresholds.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.dsp.envelopes import EnvelopeFrontEnd
+from edge_ecg.dsp.filters import hold_last
+from edge_ecg.dsp.rhythm import Candidate, Rhythm, Scorer, weighted_sum
 
-__all__ = ["MAX_DECISION_S", "Candidate", "Context", "Detection", "QrsDetector", "Rhythm", "weighted_sum"]
+__all__ = ["MAX_DECISION_S", "Detection", "QrsDetector"]
 
 Samples = NDArray[np.float64]
 
-MAX_DECISION_S = 0.35
-"""Bound on the time from an R peak to the input sample that decides it."""
+MAX_DECISION_S = 0.355
+"""Bound on the time from an R peak to the input sample that decides it, at any rate; 0.345 at the usual ones."""
 
 REFRACTORY_S = 0.19
 LOOK_AHEAD_S = 0.225
@@ -47,7 +46,6 @@ WATCHDOG_S = 4.0
 REJECT_BELOW = 0.70
 _HISTORY_S = 3.6
 _SHAPE_OFFSETS_S = 0.0083 * np.arange(-10, 11)
-_SHAPES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,145 +73,6 @@ class Detection:
     def reject(self) -> bool:
         """Whether the beats around this one are too unlike each other to be trusted."""
         return self.gate < REJECT_BELOW
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """One maximum of the QRS envelope and what the envelopes say around it (mV, s, input samples)."""
-
-    t_s: float
-    size: float
-    low: float
-    high: float
-    max_1s5: float
-    high_max_1s5: float
-    max_3s: float
-    high_max_3s: float
-    max_ahead: float
-    shape: Samples
-    r_pos: float
-    decided_at: int
-
-
-class Context(NamedTuple):
-    """A candidate seen against the patient's rhythm: what a scorer decides on. Dimensionless, bounded."""
-
-    size_below: float
-    high: float
-    likeness: float
-    prematurity: float
-    irregular_prematurity: float
-    over_rival: float
-    shortness: float
-    short_and_low: float
-    against_last: float
-    noise: float
-    lowness: float
-    size_in_1s5: float
-    high_in_1s5: float
-    ahead: float
-    low_share: float
-
-
-Scorer = Callable[[Candidate, Context], float]
-"""Positive for a beat. A small fitted network fits in here; the shipped one is `weighted_sum`."""
-
-BIAS = -0.84
-WEIGHTS = Context(
-    size_below=2.52,
-    high=-0.26,
-    likeness=4.08,
-    prematurity=-4.54,
-    irregular_prematurity=6.42,
-    over_rival=0.42,
-    shortness=-2.47,
-    short_and_low=-8.08,
-    against_last=1.02,
-    noise=-2.31,
-    lowness=1.48,
-    size_in_1s5=0.81,
-    high_in_1s5=1.33,
-    ahead=-16.44,
-    low_share=-1.44,
-)
-
-
-def weighted_sum(candidate: Candidate, context: Context) -> float:
-    """The shipped scorer: a logistic regression, fitted with its own decisions in the loop.
-
-    Fitted on DS1 and the paced records 107 and 217 of the MIT-BIH Arrhythmia Database and on 14 records of
-    the Supraventricular one; DS2, 102, 104 and the svdb test records chose nothing.
-    """
-    return BIAS + math.fsum(map(operator.mul, WEIGHTS, context))
-
-
-@dataclass(slots=True)
-class Rhythm:
-    """What the detector remembers of this patient's beats and of what was not one."""
-
-    sizes: list[float] = field(default_factory=list)
-    highs: list[float] = field(default_factory=list)
-    noise: list[float] = field(default_factory=list)
-    rr_s: list[float] = field(default_factory=list)
-    shapes: list[Samples] = field(default_factory=list)
-    shape_counts: list[float] = field(default_factory=list)
-    last_beat_s: float = -1.0
-    last_rr_known: bool = False
-    last_size: float = 0.0
-    rival: float = 0.0
-    low_ratio: float = math.nan
-    gate: float = 0.8
-    watchdog_s: float = 0.0
-
-    def forget_levels(self) -> None:
-        """After a long silence: shapes and the gate stay, levels and rhythm go."""
-        self.sizes, self.highs, self.noise, self.rr_s = [], [], [], []
-        self.rival, self.low_ratio = 0.0, math.nan
-
-    def likeness(self, shape: Samples) -> tuple[float, int]:
-        """Best correlation of a shape with those of the beats so far, and which (-1: none yet)."""
-        best, which = 0.0, -1
-        for k, known in enumerate(self.shapes):
-            c = float(np.dot(shape, known))
-            if c > best:
-                best, which = c, k
-        return (best, which) if which >= 0 else (0.6, -1)
-
-    def accept(self, c: Candidate, likeness: float, which: int, pause: float) -> None:
-        """Take a beat into the memory; ``pause`` is by how much the levels had been lowered for it."""
-        dt_s = c.t_s - self.last_beat_s
-        if which >= 0:
-            self.gate += (likeness - self.gate) / 16.0
-        if which >= 0 and likeness > 0.75:
-            blend = 0.88 * self.shapes[which] + 0.12 * c.shape
-            self.shapes[which] = blend / max(1e-12, math.sqrt(float(np.dot(blend, blend))))
-            self.shape_counts[which] = min(20.0, self.shape_counts[which] + 1.0)
-        else:
-            self.shape_counts = [max(0.25, n - 0.25) for n in self.shape_counts]
-            if len(self.shapes) < _SHAPES:
-                self.shapes.append(c.shape)
-                self.shape_counts.append(1.0)
-            else:
-                rarest = self.shape_counts.index(min(self.shape_counts))
-                self.shapes[rarest], self.shape_counts[rarest] = c.shape, 1.0
-        if pause < 1.0 and self.sizes and c.size < 0.6 * _median(self.sizes):
-            self.sizes = [v * pause for v in self.sizes]
-            self.highs = [v * pause for v in self.highs]
-        size_cap = 2.0 * _median(self.sizes) if len(self.sizes) >= 3 else math.inf
-        high_cap = 2.0 * _median(self.highs) if len(self.highs) >= 3 else math.inf
-        self.sizes = [*self.sizes[-7:], min(c.size, size_cap)]
-        self.highs = [*self.highs[-7:], min(c.high, high_cap)]
-        if self.last_rr_known and 0.24 < dt_s < 2.5:
-            self.rr_s = [*self.rr_s[-7:], dt_s] if self.rr_s else [dt_s] * 8
-        ratio = math.log(c.low / c.size)
-        self.low_ratio = ratio if math.isnan(self.low_ratio) else self.low_ratio + 0.1 * (ratio - self.low_ratio)
-        self.last_beat_s, self.last_size = c.t_s, c.size
-        self.last_rr_known, self.rival, self.watchdog_s = True, 0.0, c.t_s
-
-    def refuse(self, c: Candidate, level: float) -> None:
-        """Take what was no beat into the memory."""
-        self.rival = max(self.rival, c.size)
-        self.noise = [*self.noise[-7:], min(c.size, level)]
 
 
 class QrsDetector:
@@ -249,8 +108,7 @@ class QrsDetector:
         """Take the next samples in mV, ``(n,) float64``; return the beats that are now decided."""
         if len(x_mv) == 0:
             return []
-        if not np.isfinite(x_mv).all():
-            x_mv = _hold_last(x_mv, self._last_mv)
+        x_mv = hold_last(x_mv, self._last_mv)
         self._n_fed += len(x_mv)
         self._last_mv = float(x_mv[-1])
         return self._advance(x_mv)
@@ -287,9 +145,11 @@ class QrsDetector:
         found = []
         if end > self._next:
             for i in self._maxima(self._next, end):
-                detection = self._decide(self._candidate(i))
-                if detection is not None:
-                    found.append(detection)
+                candidate = self._candidate(i)
+                likeness = self._decide(candidate)
+                if likeness is not None:
+                    r_pos = self._first_index + self._refine_r(i - self._start)
+                    found.append(Detection(r_pos, candidate.decided_at, likeness, self._rhythm.gate))
             self._next = end
         keep = max(0, self._next - math.ceil(_HISTORY_S * self._front.fd_hz) - self._start)
         if keep > len(self._qrs) // 2:
@@ -336,7 +196,6 @@ class QrsDetector:
             high_max_3s=high_max_3s,
             max_ahead=float(self._qrs[k + near : ahead].max()),
             shape=self._shape(k),
-            r_pos=self._first_index + self._refine_r(k),
             decided_at=self._first_index
             + (i + self._ahead + self._front.qrs_half) * self._front.factor
             + self._front.decimation_half,
@@ -374,9 +233,10 @@ class QrsDetector:
                 offset = min(0.5, max(-0.5, 0.5 * (before - after) / curvature))
         return (self._start + best + offset) * self._front.factor
 
-    def _decide(self, c: Candidate) -> Detection | None:
+    def _decide(self, c: Candidate) -> float | None:
+        """Decide on a candidate: its likeness to the beats so far when it is one, else None."""
         rhythm = self._rhythm
-        level, high_level = _levels(rhythm, c)
+        level, high_level = rhythm.levels(c)
         dt_s = c.t_s - rhythm.last_beat_s
         before_pause = level
         if c.t_s - max(rhythm.watchdog_s, rhythm.last_beat_s) > WATCHDOG_S:
@@ -390,65 +250,10 @@ class QrsDetector:
             rhythm.rival = max(rhythm.rival, c.size)
             return None
         likeness, which = rhythm.likeness(c.shape)
-        context = _context(rhythm, c, level, high_level, likeness)
+        context = rhythm.context(c, level, high_level, likeness)
         anti_silence = 1.5 * min(2.0, dt_s - 1.5) if dt_s > 1.5 and c.size > 0.6 * before_pause else 0.0
         if self._score(c, context) + anti_silence <= 0.0:
             rhythm.refuse(c, before_pause)
             return None
         rhythm.accept(c, likeness, which, pause)
-        return Detection(c.r_pos, c.decided_at, likeness if which >= 0 else 1.0, rhythm.gate)
-
-
-def _levels(rhythm: Rhythm, c: Candidate) -> tuple[float, float]:
-    """The size of this patient's beats in the QRS and the high band, in mV."""
-    if len(rhythm.sizes) < 3:
-        return 0.8 * c.max_3s, 0.8 * c.high_max_3s
-    return _median(rhythm.sizes), _median(rhythm.highs)
-
-
-def _context(rhythm: Rhythm, c: Candidate, level: float, high_level: float, likeness: float) -> Context:
-    dt_s = c.t_s - rhythm.last_beat_s
-    rr_s = max(0.3, _median(rhythm.rr_s)) if rhythm.rr_s else 0.8
-    irregular = min(1.0, (sorted(rhythm.rr_s)[6] - sorted(rhythm.rr_s)[1]) / rr_s) if rhythm.rr_s else 0.4
-    prematurity = max(0.0, 1.0 - dt_s / rr_s)
-    shortness = 5.0 * max(0.0, 0.4 - dt_s)
-    low_ratio = math.log(c.low / c.size)
-    lowness = 0.0 if math.isnan(rhythm.low_ratio) else low_ratio - rhythm.low_ratio
-    noise = 0.15 * level
-    if len(rhythm.noise) == 8:
-        noise = min(level, max(0.03 * level, sorted(rhythm.noise)[4]))
-    close = dt_s < 0.5 and rhythm.last_size > 0.0
-    return Context(
-        size_below=_log_ratio(c.size, level, -2.5, 0.0),
-        high=_log_ratio(c.high, high_level, -2.5, 1.5),
-        likeness=likeness,
-        prematurity=prematurity,
-        irregular_prematurity=irregular * prematurity,
-        over_rival=_log_ratio(c.size, rhythm.rival + 0.05 * level, -2.5, 2.5),
-        shortness=shortness,
-        short_and_low=shortness * max(0.0, lowness),
-        against_last=_log_ratio(c.size, rhythm.last_size, -2.0, 1.0) if close else 0.0,
-        noise=_log_ratio(noise, level, -3.5, 0.0),
-        lowness=min(1.5, max(-1.5, lowness)),
-        size_in_1s5=_log_ratio(c.size, c.max_1s5, -3.0, 0.5),
-        high_in_1s5=_log_ratio(c.high, c.high_max_1s5, -3.0, 0.5),
-        ahead=max(0.0, _log_ratio(c.max_ahead, c.size, -1.0, 2.0)),
-        low_share=_log_ratio(c.low, c.size, -1.5, 3.0),
-    )
-
-
-def _log_ratio(a: float, b: float, lo: float, hi: float) -> float:
-    return min(hi, max(lo, math.log(max(a, 1e-9) / max(b, 1e-9))))
-
-
-def _median(values: list[float]) -> float:
-    ordered = sorted(values)
-    n = len(ordered)
-    return ordered[n // 2] if n % 2 else 0.5 * (ordered[n // 2 - 1] + ordered[n // 2])
-
-
-def _hold_last(x_mv: Samples, last_mv: float) -> Samples:
-    """Replace what is not a number by the last value that was one."""
-    finite = np.isfinite(x_mv)
-    at = np.maximum.accumulate(np.where(finite, np.arange(len(x_mv)), -1))
-    return np.where(at >= 0, x_mv[np.maximum(at, 0)], last_mv)
+        return likeness if which >= 0 else 1.0

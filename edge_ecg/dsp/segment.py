@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from statistics import median
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ class WindowShape:
     rr_history_s: float = 10.0
     rr_default_s: float = 0.8
     scale_history_s: float = 10.0
-    scale: str = "robust"
+    scale: Literal["robust"] = "robust"
 
     def n_wanted(self, rr_median_s: float) -> int:
         """Samples from R on that a beat of this rhythm fills, at most `n_samples`."""
@@ -62,9 +64,7 @@ class RrHistory:
         """T, in s: the median of the remembered intervals, a default before there is one."""
         if not self._ends:
             return self._shape.rr_default_s
-        ordered = sorted(rr_s for _, rr_s in self._ends)
-        n = len(ordered)
-        return ordered[n // 2] if n % 2 else 0.5 * (ordered[n // 2 - 1] + ordered[n // 2])
+        return median(rr_s for _, rr_s in self._ends)
 
 
 def cut_window(past_mv: NDArray[np.float32], n_window: int, shape: WindowShape) -> NDArray[np.float32]:
@@ -88,7 +88,7 @@ def cut_window(past_mv: NDArray[np.float32], n_window: int, shape: WindowShape) 
     recent = past_mv[-n_seconds * second :]
     if len(recent) >= second:
         by_second = recent.reshape(n_seconds, second)
-        low, high = _median(by_second.min(axis=1)), _median(by_second.max(axis=1))
+        low, high = median(by_second.min(axis=1).tolist()), median(by_second.max(axis=1).tolist())
     else:
         low, high = float(recent.min()), float(recent.max())
     window = np.zeros(shape.n_samples, dtype=np.float32)
@@ -96,9 +96,3 @@ def cut_window(past_mv: NDArray[np.float32], n_window: int, shape: WindowShape) 
         scaled = (past_mv[-n_window:].astype(np.float64) - low) / (high - low)
         window[:n_window] = np.clip(scaled, 0.0, 1.0)
     return window
-
-
-def _median(values: NDArray[np.float32]) -> float:
-    ordered: list[float] = sorted(values.tolist())
-    n = len(ordered)
-    return ordered[n // 2] if n % 2 else 0.5 * (ordered[n // 2 - 1] + ordered[n // 2])
