@@ -1,0 +1,26 @@
+"""A classifier without a network: every beat is N. For trying a board or a detector without a model."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ecg.dsp.preprocess import PreprocessParams
+from edge_ecg.labels import LABEL_SETS
+
+__all__ = ["StubClassifier"]
+
+
+class StubClassifier:
+    """Says N of everything, with certainty that means nothing."""
+
+    model_id = "stub"
+    sha256 = ""
+    labels = LABEL_SETS["aami5"]
+    preprocessing = PreprocessParams()
+
+    def classify(
+        self, window: NDArray[np.float32], features: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """(1, 0, 0, 0, 0)."""
+        return np.array([1.0, 0.0, 0.0, 0.0, 0.0], dtype=np.float32)

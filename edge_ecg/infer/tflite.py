@@ -1,0 +1,143 @@
+"""Run a TFLite bundle on ai-edge-litert, or on tflite-runtime where that has no wheel (32-bit Arm)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ecg.dsp.preprocess import PreprocessParams
+from edge_ecg.errors import ModelError
+from edge_ecg.manifest import Bundle, TensorSpec
+
+__all__ = ["TfliteClassifier", "interpreter_class"]
+
+
+def interpreter_class() -> tuple[str, Any]:
+    """Name and Interpreter class of the runtime that is installed.
+
+    Raises
+    ------
+    ModelError
+        When there is none, or tflite-runtime meets a numpy it was not built for.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        pass
+    else:
+        return "ai-edge-litert", Interpreter
+    if int(np.__version__.split(".")[0]) >= 2:
+        raise ModelError(
+            f"no interpreter: ai-edge-litert is not installed, and tflite-runtime needs numpy 1, not {np.__version__}",
+            "pip install ai-edge-litert==2.3.0; on 32-bit Arm: pip install 'numpy<2' tflite-runtime==2.14.0",
+        )
+    try:
+        from tflite_runtime.interpreter import Interpreter as LegacyInterpreter
+    except ImportError:
+        raise ModelError(
+            "no interpreter: neither ai-edge-litert nor tflite-runtime can be imported",
+            "pip install ai-edge-litert==2.3.0; on 32-bit Arm: pip install 'numpy<2' tflite-runtime==2.14.0",
+        ) from None
+    return "tflite-runtime", LegacyInterpreter
+
+
+@contextlib.contextmanager
+def _native_remarks_dropped() -> Iterator[None]:
+    """Keep the runtime's "INFO: Created ... delegate" from the user's terminal; its errors are exceptions."""
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+class TfliteClassifier:
+    """A bundle's network, one beat at a time, on one thread.
+
+    Raises
+    ------
+    ModelError
+        When the file is no TFLite model or its tensors are not those of the manifest.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        manifest = bundle.manifest
+        self.model_id = manifest.id
+        self.sha256 = manifest.sha256
+        self.labels = manifest.labels
+        self.preprocessing: PreprocessParams = manifest.preprocessing
+        self.runtime, make = interpreter_class()
+        try:
+            with _native_remarks_dropped():
+                self._interpreter = make(model_content=bundle.model, num_threads=1)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(
+                f"{bundle.folder / 'model.tflite'} is no model that {self.runtime} can run: {first_line}",
+                "Convert the run again, or fetch the bundle again",
+            ) from None
+        self._input = self._checked(self._interpreter.get_input_details(), manifest.input, "input", bundle)
+        self._output = self._checked(self._interpreter.get_output_details(), manifest.output, "output", bundle)
+        self._input_spec, self._output_spec = manifest.input, manifest.output
+
+    @staticmethod
+    def _checked(details: list[dict[str, Any]], spec: TensorSpec, what: str, bundle: Bundle) -> int:
+        if len(details) != 1:
+            raise ModelError(
+                f"{bundle.manifest.id} has {len(details)} {what}s, a beat model has one", "Convert its run again"
+            )
+        found = details[0]
+        shape, dtype = tuple(int(n) for n in found["shape"]), np.dtype(found["dtype"]).name
+        scale, zero_point = found["quantization"]
+        same_scale = bool(np.isclose(scale, spec.scale, rtol=1e-5, atol=1e-12)) and zero_point == spec.zero_point
+        if shape != spec.shape or dtype != spec.dtype or not same_scale:
+            raise ModelError(
+                f"the {what} of {bundle.manifest.id} is {dtype}{list(shape)} scale {scale:.3g}, "
+                f"its manifest says {spec.dtype}{list(spec.shape)} scale {spec.scale:.3g}",
+                "The model and the manifest do not belong together: fetch the bundle again",
+            )
+        return int(found["index"])
+
+    def quantise(self, window: NDArray[np.float32]) -> NDArray[Any]:
+        """A window as the input tensor ``(1, n_samples, 1)``."""
+        spec = self._input_spec
+        if spec.dtype == "float32":
+            return window.reshape(spec.shape)
+        limits = np.iinfo(spec.dtype)
+        counts = np.rint(window / np.float32(spec.scale)) + spec.zero_point
+        tensor: NDArray[Any] = np.clip(counts, limits.min, limits.max).astype(spec.dtype).reshape(spec.shape)
+        return tensor
+
+    def run_raw(self, tensor: NDArray[Any]) -> NDArray[Any]:
+        """The output tensor ``(n_classes,)`` for an input tensor, both as the model holds them."""
+        self._interpreter.set_tensor(self._input, tensor)
+        self._interpreter.invoke()
+        output: NDArray[Any] = self._interpreter.get_tensor(self._output)[0]
+        return output
+
+    def classify(
+        self, window: NDArray[np.float32], features: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Probabilities ``(n_classes,)`` of one window ``(n_samples,)``; ``features`` are not used."""
+        raw = self.run_raw(self.quantise(window))
+        spec = self._output_spec
+        if spec.dtype == "float32":
+            probs = raw.astype(np.float32)
+        else:
+            probs = (raw.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+        if len(probs) == 1:
+            probs = np.array([1.0 - probs[0], probs[0]], dtype=np.float32)
+        return probs

@@ -1,0 +1,214 @@
+"""Samples in, events out: pure and single-threaded. Owns no clock, thread or file.
+
+Two branches, joined by sample index with their delays compensated: the beat detector on the source's own rate,
+and the preprocessing that cuts the window of each detected R. Every detected R gives exactly one beat event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ecg.dsp.filters import hold_last
+from edge_ecg.dsp.preprocess import BeatWindow, Preprocessor
+from edge_ecg.dsp.qrs import Detection, QrsDetector
+from edge_ecg.errors import SourceError
+from edge_ecg.infer import Classifier
+from edge_ecg.types import (
+    Beat,
+    Classified,
+    Event,
+    GapEvent,
+    LeadOffEvent,
+    ModelEvent,
+    QualityEvent,
+    SampleBlock,
+    StreamInfo,
+)
+
+__all__ = ["Pipeline"]
+
+BRIDGE_S = 0.040
+"""Gaps up to this long are interpolated and flagged; longer ones end a stretch."""
+_STEP_S = 10.0
+_PENDING_S = 4.0
+"""No beat waits longer for its label: 0.36 s for its decision, its window at most 1.5 s."""
+
+
+class Pipeline:
+    """Label the beats of one lead of one stream.
+
+    Events come in the order of the sample that completed them, bit for bit the same however the stream is
+    cut into blocks.
+
+    Parameters
+    ----------
+    classifier
+        The model; its bundle says what the windows are.
+    stream
+        What the source says of the samples.
+    lead
+        Column of the lead to label.
+    invert
+        Turn the lead upside down first.
+    """
+
+    def __init__(self, classifier: Classifier, stream: StreamInfo, *, lead: int = 0, invert: bool = False) -> None:
+        if not 100.0 <= stream.fs_hz <= 1000.0:
+            raise SourceError(
+                f"the source runs at {stream.fs_hz:g} Hz; beats are found from 100 to 1000 Hz",
+                "Set another rate on the board",
+            )
+        self._classifier = classifier
+        self._stream = stream
+        self._lead = lead
+        self._sign = -1.0 if invert else 1.0
+        self._detector = QrsDetector(stream.fs_hz)
+        self._preprocessor = Preprocessor(stream.fs_hz, classifier.preprocessing)
+        self._next_index: int | None = None
+        self._stretch_start = 0
+        self._last_mv = 0.0
+        self._detections: deque[Detection] = deque()
+        self._at_index = 0
+        self._has_rr = False
+        self._lead_off = False
+        self._noisy = False
+        self._suspect: deque[tuple[int, int, str]] = deque()
+
+    def feed(self, block: SampleBlock) -> list[Event]:
+        """Take the next samples; return what is now known."""
+        events: list[Event] = []
+        first, samples = block.first_index, block.samples_mv[:, self._lead].astype(np.float64) * self._sign
+        if self._next_index is None:
+            self._open(first)
+            events.append(ModelEvent(self._stream, first, self._classifier.model_id, self._classifier.sha256))
+        assert self._next_index is not None
+        n_known = self._next_index - first
+        if n_known > 0:
+            samples, first = samples[n_known:], self._next_index
+        if first > self._next_index:
+            events += self._gap(first, samples)
+        if len(samples) == 0:
+            return events
+        if block.lead_off is not None:
+            if block.lead_off != self._lead_off:
+                events.append(LeadOffEvent(self._stream, first, block.lead_off))
+            self._lead_off = block.lead_off
+        if block.lead_off:
+            self._suspect_samples(first, first + len(samples), "lead_off")
+        step = round(_STEP_S * self._stream.fs_hz)
+        for start in range(0, len(samples), step):
+            events += self._advance(samples[start : start + step])
+        return events
+
+    def flush(self) -> list[Event]:
+        """At the end of the stream or at a stop: decide and label what is pending."""
+        if self._next_index is None:
+            return []
+        events = self._take(self._detector.flush())
+        events += self._label(self._preprocessor.ready())
+        events += self._label(self._preprocessor.flush())
+        return sorted(events, key=_completed_at)
+
+    def _open(self, first: int) -> None:
+        self._next_index = self._stretch_start = self._at_index = first
+        if first:
+            self._detector.resume(first, 0.0)
+            self._preprocessor.resume(first)
+
+    def _gap(self, first: int, samples: NDArray[np.float64]) -> list[Event]:
+        assert self._next_index is not None
+        n_lost = first - self._next_index
+        self._suspect_samples(self._next_index, first, "gap")
+        if n_lost <= BRIDGE_S * self._stream.fs_hz:
+            # An empty block tells of a loss with nothing behind it yet: the last value is held.
+            value = samples[0] if len(samples) and np.isfinite(samples[0]) else self._last_mv
+            events = self._advance(np.linspace(self._last_mv, value, n_lost + 2)[1:-1])
+            return [*events, GapEvent(self._stream, first, n_lost, interpolated=True)]
+        events = self.flush()
+        self._detector.resume(first, n_lost / self._stream.fs_hz)
+        self._preprocessor.resume(first)
+        self._next_index = self._stretch_start = self._at_index = first
+        return [*events, GapEvent(self._stream, first, n_lost, interpolated=False)]
+
+    def _suspect_samples(self, begin: int, end: int, name: str) -> None:
+        """Remember [begin, end) as lost or without an electrode, for as long as a pending beat may touch it."""
+        assert self._next_index is not None
+        while self._suspect and self._suspect[0][1] < self._next_index - _PENDING_S * self._stream.fs_hz:
+            self._suspect.popleft()
+        self._suspect.append((begin, end, name))
+
+    def _advance(self, samples: NDArray[np.float64]) -> list[Event]:
+        assert self._next_index is not None
+        samples = hold_last(samples, self._last_mv)
+        self._next_index += len(samples)
+        self._last_mv = float(samples[-1])
+        self._preprocessor.feed(samples)
+        events = self._take(self._detector.feed(samples))
+        events += self._label(self._preprocessor.ready())
+        # A long block completes several things at once: tell them in the order a short one would.
+        return sorted(events, key=_completed_at)
+
+    def _take(self, detections: list[Detection]) -> list[Event]:
+        events: list[Event] = []
+        for d in detections:
+            self._preprocessor.push_r(d.r_pos)
+            self._detections.append(d)
+            if d.reject != self._noisy:
+                self._noisy = d.reject
+                events.append(QualityEvent(self._stream, d.decided_at, round(d.r_pos), d.reject, round(d.gate, 4)))
+        return events
+
+    def _label(self, windows: list[BeatWindow]) -> list[Event]:
+        assert self._next_index is not None
+        events: list[Event] = []
+        for w in windows:
+            detection = self._detections.popleft()
+            # That a window is cut short is known with the last sample there is.
+            seen_index = self._next_index - 1 if w.short else w.needed_index
+            self._at_index = max(self._at_index, seen_index, detection.decided_at)
+            beat = self._beat(w, detection, seen_index)
+            probs = self._classifier.classify(w.window)
+            labels = self._classifier.labels
+            events.append(
+                Classified(
+                    stream=self._stream,
+                    lead=self._stream.leads[self._lead],
+                    beat=beat,
+                    label=labels[int(probs.argmax())],
+                    labels=labels,
+                    probs=tuple(float(p) for p in probs),
+                    model_id=self._classifier.model_id,
+                    lag_s=(self._at_index - detection.r_pos) / self._stream.fs_hz,
+                    at_index=self._at_index,
+                )
+            )
+        return events
+
+    def _beat(self, w: BeatWindow, d: Detection, seen_index: int) -> Beat:
+        fs_hz = self._stream.fs_hz
+        flags = ["short"] if w.short else []
+        for name in ("gap", "lead_off"):
+            # The end of the window belongs to it: a window cut short by a gap touches the gap.
+            if any(n == name and a <= seen_index + 1 and b > d.r_pos for a, b, n in self._suspect):
+                flags.append(name)
+        self._has_rr = self._has_rr or w.rr_s is not None
+        history_s = self._classifier.preprocessing.window.scale_history_s
+        if not self._has_rr or w.needed_index - self._stretch_start < history_s * fs_hz:
+            flags.append("learning")
+        if d.reject or "lead_off" in flags:
+            flags.append("reject")
+        return Beat(
+            r_index=round(d.r_pos),
+            t_s=d.r_pos / fs_hz,
+            rr_prev_s=w.rr_s,
+            rr_median_s=w.rr_median_s if self._has_rr else None,
+            quality=0.0 if "lead_off" in flags else d.gate,
+            flags=tuple(flags),
+        )
+
+
+def _completed_at(event: Event) -> int:
+    return 0 if not hasattr(event, "at_index") else event.at_index

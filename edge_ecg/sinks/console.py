@@ -1,0 +1,80 @@
+"""Beats as lines for a person."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from edge_ecg.types import Classified, Event, GapEvent, LeadOffEvent, LinkEvent, ModelEvent, QualityEvent
+
+__all__ = ["ConsoleSink"]
+
+_COLOURS = {"N": "32", "normal": "32", "S": "33", "V": "31", "abnormal": "31", "F": "35", "Q": "36"}
+_HEADING = f"{'time':>10}  {'label':<8} {'prob':>5}  {'R-R':>7}  {'heart rate':>11}  {'delay':>8}"
+
+
+class ConsoleSink:
+    """One line a beat: time, label, probability, R-R interval, heart rate, delay; other events as remarks.
+
+    Parameters
+    ----------
+    stream
+        Where the lines go.
+    colour
+        Colour the labels (for a terminal).
+    """
+
+    def __init__(self, stream: TextIO, *, colour: bool = False) -> None:
+        self._stream = stream
+        self._colour = colour
+
+    def emit(self, event: Event) -> None:
+        """Write the line of one event."""
+        text = self._line(event)
+        if text:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """The stream is not ours to close."""
+
+    def _line(self, event: Event) -> str:
+        match event:
+            case Classified():
+                beat = event.beat
+                rr = "--" if beat.rr_prev_s is None else f"{1e3 * beat.rr_prev_s:.0f} ms"
+                rate = "--" if beat.hr_bpm is None else f"{beat.hr_bpm:.0f} /min"
+                label = f"{event.label:<8}"
+                if self._colour:
+                    label = f"\x1b[{_COLOURS.get(event.label, '0')}m{label}\x1b[0m"
+                remarks = "  " + " ".join(beat.flags) if beat.flags else ""
+                return (
+                    f"{_clock(beat.t_s):>10}  {label} {max(event.probs):5.2f}  {rr:>7}  {rate:>11}  "
+                    f"{1e3 * event.lag_s:5.0f} ms{remarks}"
+                )
+            case GapEvent():
+                what = "bridged" if event.interpolated else "a gap"
+                return self._remark(event.at_index / event.stream.fs_hz, f"{event.n_lost} samples lost ({what})")
+            case LeadOffEvent():
+                return self._remark(event.at_index / event.stream.fs_hz, f"electrode {'off' if event.off else 'on'}")
+            case QualityEvent():
+                what = "noisy: beats are marked reject" if event.noisy else "good again"
+                return self._remark(event.sample / event.stream.fs_hz, f"signal {what}")
+            case ModelEvent():
+                scale = "" if event.stream.calibrated else ", amplitudes not calibrated"
+                return (
+                    f"stream {event.stream.stream}: {event.stream.fs_hz:g} Hz{scale}; labelled by {event.model_id}\n"
+                    + _HEADING
+                )
+            case LinkEvent():
+                return f"link {event.state}: {event.detail}"
+
+    def _remark(self, t_s: float, text: str) -> str:
+        return f"{_clock(t_s):>10}  -- {text}"
+
+
+def _clock(t_s: float) -> str:
+    seconds, hundredths = divmod(round(100.0 * t_s), 100)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{start}:{seconds:02d}.{hundredths:02d}"

@@ -1,0 +1,145 @@
+"""A recording as a source: a WFDB record, or the raw bytes that a board once sent. As fast as it is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC
+from pathlib import Path
+
+from edge_ecg.errors import DataError
+from edge_ecg.io import Record, read_record, record_stem
+from edge_ecg.sources import Item
+from edge_ecg.sources.boards import BoardScale
+from edge_ecg.types import SampleBlock, StreamInfo
+from firmware_bridge.blocks import RawBlock
+from firmware_bridge.protocols import open_decoder
+from firmware_bridge.wire import Hello
+
+__all__ = ["RawCaptureSource", "RecordSource", "open_replay"]
+
+_BLOCK_S = 10.0
+_CHUNK_BYTES = 65536
+
+
+def open_replay(path: str | Path, uv_per_lsb: float | None = None) -> RecordSource | RawCaptureSource:
+    """The source for a path: a WFDB record (with or without its suffix), else a raw capture.
+
+    Raises
+    ------
+    DataError
+        When there is nothing of either kind; says what lies there.
+    """
+    path = Path(os.path.expanduser(path))
+    try:
+        is_capture = path.is_file() and not (
+            path.suffix in {".hea", ".dat", ".atr"} or path.with_suffix(".hea").exists()
+        )
+    except OSError as error:  # such as a name too long for the file system
+        raise _unreadable(path, error) from None
+    return RawCaptureSource(path, uv_per_lsb) if is_capture else RecordSource(read_record(record_stem(path)))
+
+
+class RecordSource:
+    """A WFDB record in memory, block by block.
+
+    A record that is not what its header says gives what it holds, then `DataError`.
+    """
+
+    def __init__(self, record: Record, block_s: float = _BLOCK_S) -> None:
+        self._record = record
+        self._block_s = block_s
+        self._stopped = False
+
+    @property
+    def info(self) -> StreamInfo:
+        """What the header says."""
+        header = self._record.header
+        start = header.base_datetime
+        return StreamInfo(
+            stream=header.name,
+            fs_hz=header.fs_hz,
+            leads=header.leads,
+            calibrated=all(s.calibrated for s in header.signals),
+            start_utc_s=None if start is None else start.replace(tzinfo=UTC).timestamp(),
+        )
+
+    def items(self) -> Iterator[Item | None]:
+        """The stream and its blocks."""
+        yield self.info
+        samples_mv = self._record.samples_mv()
+        samples_mv.flags.writeable = False
+        step = max(1, round(self._block_s * self._record.header.fs_hz))
+        for first in range(0, len(samples_mv), step):
+            if self._stopped:
+                return
+            yield SampleBlock(samples_mv[first : first + step], first)
+        if self._record.problem:
+            raise DataError(self._record.problem, "What it holds was labelled")
+
+    def stop(self) -> None:
+        """End at the next block."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class RawCaptureSource:
+    """Bytes of the project's own protocol in a file, as a board sent them, HELLO included."""
+
+    def __init__(self, path: Path, uv_per_lsb: float | None = None) -> None:
+        self._path = path
+        self._uv_per_lsb = uv_per_lsb
+        self._stopped = False
+
+    def items(self) -> Iterator[Item | None]:
+        """A stream for each HELLO, and its blocks.
+
+        Raises
+        ------
+        DataError
+            When the file cannot be read, or holds no HELLO: nothing then says what the samples are.
+        """
+        decoder = open_decoder("edge")
+        scale: BoardScale | None = None
+        n_streams = 0
+        for data in self._chunks():
+            for message in decoder.feed(data, 0.0):
+                # A HELLO behind samples is a board that restarted: its numbers begin anew.
+                if isinstance(message, Hello) and (
+                    scale is None or scale.first_sample is not None or scale.info != message.info
+                ):
+                    scale = BoardScale(message.info, self._uv_per_lsb)
+                    n_streams += 1
+                    yield scale.stream(f"{self._path.stem}-{n_streams}", None)
+                elif isinstance(message, RawBlock) and scale is not None:
+                    # When the bytes once arrived, the file does not say.
+                    yield replace(scale.block(message), host_s=None)
+            if self._stopped:
+                return
+        if scale is None:
+            raise DataError(
+                f"{self._path} is no WFDB record and holds no HELLO of the edge-ecg protocol",
+                "Give a record (the path of its .hea), or the raw bytes of a board from its first answer on",
+            )
+
+    def _chunks(self) -> Iterator[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                while data := file.read(_CHUNK_BYTES):
+                    yield data
+        except OSError as error:
+            raise _unreadable(self._path, error) from None
+
+    def stop(self) -> None:
+        """End at the next chunk."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"cannot read {path}: {error.strerror or error}", "Check the path and its permissions")

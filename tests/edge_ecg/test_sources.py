@@ -1,0 +1,230 @@
+"""Where samples come from: one set of rules, run on every source."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge_ecg.errors import DataError
+from edge_ecg.io import read_record, write_record
+from edge_ecg.sources import Source
+from edge_ecg.sources.boards import BoardScale
+from edge_ecg.sources.replay import RawCaptureSource, RecordSource, open_replay
+from edge_ecg.sources.serial_link import SerialLinkSource
+from edge_ecg.sources.synthetic import SyntheticSource, synthetic_ecg
+from edge_ecg.sources.virtual import EXCERPT, board_of_record
+from edge_ecg.types import LinkEvent, SampleBlock, StreamInfo
+from firmware_bridge import wire
+from firmware_bridge.blocks import BoardInfo, RawBlock
+from firmware_bridge.simulator import PtyBoard, VirtualBoard
+
+Make = Callable[[], Source]
+N = 7_200  # samples of the short record
+
+
+def capture_of(board: VirtualBoard) -> bytes:
+    out = board.receive(wire.encode(wire.HelloRequest(), 0), 0.0) + board.receive(wire.encode(wire.Start(), 1), 0.0)
+    while not board.finished:
+        out += board.advance(0.0)
+    return out
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty seconds of the excerpt."""
+    stem = tmp_path_factory.mktemp("records") / "short"
+    write_record(stem, read_record(EXCERPT).counts[:N], 360.0, ["MLII", "V1"], baseline=1024)
+    return stem
+
+
+class TestConformance:
+    """What a runner relies on."""
+
+    @pytest.fixture(params=["record", "capture", "synthetic", "serial"])
+    def make(self, request: pytest.FixtureRequest, record: Path, tmp_path: Path) -> Iterator[Make]:
+        with ExitStack() as stack:
+
+            def capture() -> Source:
+                (tmp_path / "capture.bin").write_bytes(capture_of(board_of_record(record, None)))
+                return open_replay(tmp_path / "capture.bin")
+
+            def serial() -> Source:
+                board = stack.enter_context(PtyBoard(board_of_record(record, 1e6)))
+                source = SerialLinkSource(board.path)
+                stack.callback(source.close)
+                return source
+
+            yield {
+                "record": lambda: RecordSource(read_record(record), block_s=1.0),
+                "capture": capture,
+                "synthetic": lambda: SyntheticSource(360.0, N / 360.0),
+                "serial": serial,
+            }[request.param]
+
+    def test_the_stream_comes_first_then_contiguous_blocks(self, make: Make) -> None:
+        source = make()
+        items = [item for item in source.items() if item is not None]
+        source.close()
+        stream, *rest = items
+        assert isinstance(stream, StreamInfo)
+        assert stream.fs_hz == 360.0
+        blocks = [item for item in rest if isinstance(item, SampleBlock)]
+        assert all(isinstance(item, (SampleBlock, LinkEvent)) for item in rest)
+        assert blocks[0].first_index == 0
+        next_index = 0
+        for block in blocks:
+            assert block.first_index == next_index
+            assert block.samples_mv.dtype == np.float32
+            assert block.samples_mv.ndim == 2
+            assert block.samples_mv.shape[1] == len(stream.leads)
+            assert not block.samples_mv.flags.writeable
+            next_index += len(block.samples_mv)
+        assert next_index == N
+
+    def test_a_stop_ends_it_soon(self, make: Make) -> None:
+        source = make()
+        items = source.items()
+        n_samples = 0
+        for item in items:
+            if isinstance(item, SampleBlock):
+                n_samples += len(item.samples_mv)
+                source.stop()
+        source.close()
+        assert 0 < n_samples <= N
+
+    def test_a_stop_before_the_first_item_gives_few_or_no_samples(self, make: Make) -> None:
+        source = make()
+        source.stop()
+        rest = list(source.items())
+        source.close()
+        assert all(isinstance(item, StreamInfo) for item in rest[:1])
+
+    def test_it_may_be_closed_twice_and_early(self, make: Make) -> None:
+        source = make()
+        items = source.items()
+        assert isinstance(next(items), StreamInfo)
+        items.close()  # type: ignore[attr-defined]
+        source.close()
+        source.close()
+
+
+def samples_of(source: Source) -> np.ndarray:
+    blocks = [item.samples_mv for item in source.items() if isinstance(item, SampleBlock)]
+    source.close()
+    return np.concatenate(blocks)
+
+
+def test_a_record_a_capture_and_a_board_give_the_same_millivolts(record: Path, tmp_path: Path) -> None:
+    (tmp_path / "capture.bin").write_bytes(capture_of(board_of_record(record, None)))
+    expected = read_record(record).samples_mv()
+    assert np.array_equal(samples_of(open_replay(record)), expected)
+    assert np.allclose(samples_of(open_replay(tmp_path / "capture.bin")), expected, atol=1e-6)
+    with PtyBoard(board_of_record(record, 1e6)) as board:
+        assert np.allclose(samples_of(SerialLinkSource(board.path)), expected, atol=1e-6)
+
+
+def test_a_broken_record_gives_what_it_holds_then_says_so(record: Path, tmp_path: Path) -> None:
+    for suffix in (".hea", ".dat"):
+        (tmp_path / f"short{suffix}").write_bytes(record.with_suffix(suffix).read_bytes()[: 3 * 4000])
+    items = []
+    with pytest.raises(DataError, match="cut short"):
+        items.extend(open_replay(tmp_path / "short").items())
+    assert sum(len(item.samples_mv) for item in items if isinstance(item, SampleBlock)) == 4000
+
+
+def test_a_header_date_becomes_the_wall_clock(record: Path, tmp_path: Path) -> None:
+    for suffix in (".hea", ".dat"):
+        (tmp_path / f"short{suffix}").write_bytes(record.with_suffix(suffix).read_bytes())
+    header = tmp_path / "short.hea"
+    first, rest = header.read_text().split("\n", 1)
+    header.write_text(f"{first} 12:00:00 09/09/2001\n{rest}")
+    stream = next(open_replay(tmp_path / "short").items())
+    assert isinstance(stream, StreamInfo)
+    assert stream.start_utc_s == 1_000_036_800.0
+    assert stream.utc_s(360) == 1_000_036_801.0
+
+
+# Raw captures
+
+
+def test_a_capture_does_not_pretend_to_know_when_its_bytes_came(record: Path, tmp_path: Path) -> None:
+    file = tmp_path / "capture.bin"
+    file.write_bytes(capture_of(board_of_record(record, None)))
+    blocks = [item for item in open_replay(file).items() if isinstance(item, SampleBlock)]
+    assert {block.host_s for block in blocks} == {None}
+
+
+def test_a_restart_and_a_repeated_hello(record: Path, tmp_path: Path) -> None:
+    board = board_of_record(record, None)
+    hello = board.receive(wire.encode(wire.HelloRequest(), 0), 0.0)
+    file = tmp_path / "capture.bin"
+    file.write_bytes(2 * hello + capture_of(board) + capture_of(board_of_record(record, None)))
+    items = list(open_replay(file).items())
+    streams = [item.stream for item in items if isinstance(item, StreamInfo)]
+    assert streams == ["capture-1", "capture-2"], "a HELLO that came twice before the samples is one stream"
+    firsts = [item.first_index for item in items if isinstance(item, SampleBlock)]
+    assert firsts.count(0) == 2
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_damaged_capture_never_raises_anything_but_a_data_error(tmp_path: Path, data: st.DataObject) -> None:
+    counts = np.arange(720)[:, None]
+    info = BoardInfo("b", "1", "adc", 360.0, ("I",), 5000.0, 1.0, 1)
+    capture = bytearray(capture_of(VirtualBoard(info, counts, None)))
+    for _ in range(data.draw(st.integers(0, 20))):
+        capture[data.draw(st.integers(0, len(capture) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    cut = data.draw(st.integers(0, len(capture)))
+    file = tmp_path / "capture.bin"
+    file.write_bytes(capture[cut:] if data.draw(st.booleans()) else capture[:cut])
+    items = []
+    with contextlib.suppress(DataError):
+        items.extend(RawCaptureSource(file, None).items())
+    next_index = 0
+    for item in items:
+        if isinstance(item, StreamInfo):
+            next_index = 0
+        elif isinstance(item, SampleBlock):
+            assert item.first_index >= next_index
+            next_index = item.first_index + len(item.samples_mv)
+
+
+# Boards
+
+
+def test_a_board_counts_from_its_first_sample_and_a_loss_before_it() -> None:
+    info = BoardInfo("b", "1", "adc", 250.0, ("I",), 2000.0, 1.0, 1)
+    scale = BoardScale(info)
+    counts = np.array([[0], [500]], np.int32)
+    first = scale.block(RawBlock(counts, 1_000_003, None, 3, 7.0))
+    assert (first.first_index, first.host_s) == (3, 7.0)
+    assert first.samples_mv[:, 0].tolist() == [0.0, 1.0]
+    assert scale.block(RawBlock(counts, 1_000_010, True, 0, 7.0)).first_index == 10
+
+
+@pytest.mark.parametrize(
+    ("lsb_nv", "uv_per_lsb", "mv", "calibrated"),
+    [(2000.0, None, 0.2, True), (None, None, 0.5, False), (None, 3.0, 0.3, True), (2000.0, 3.0, 0.3, True)],
+)
+def test_the_size_of_a_count(lsb_nv: float | None, uv_per_lsb: float | None, mv: float, calibrated: bool) -> None:
+    scale = BoardScale(BoardInfo("b", "1", "adc", 250.0, ("I",), lsb_nv, 1.0, 1), uv_per_lsb)
+    block = scale.block(RawBlock(np.array([[100]], np.int32), 0, None, 0, 0.0))
+    assert block.samples_mv[0, 0] == pytest.approx(mv)
+    assert scale.stream("s", None).calibrated is calibrated
+
+
+def test_a_made_up_heart_beats_as_told() -> None:
+    samples_mv, r_s, symbols = synthetic_ecg(250.0, 60.0, hr_bpm=60.0, pvc_every=10)
+    assert len(samples_mv) == 15_000
+    assert 55 <= len(r_s) <= 61
+    assert symbols.count("V") == len(symbols) // 10
+    assert np.array_equal(samples_mv, synthetic_ecg(250.0, 60.0, hr_bpm=60.0, pvc_every=10)[0])
+    at_r = samples_mv[np.round(r_s * 250).astype(int)]
+    assert at_r.min() > 0.8
