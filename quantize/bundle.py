@@ -1,0 +1,192 @@
+"""Write a model bundle: model.tflite, manifest.json, golden.json, card.md; all or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ecg import __version__
+from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION
+from edge_ecg.errors import UsageError
+from edge_ecg.infer.golden import GoldenBeat, GoldenBeats, check_golden
+from edge_ecg.infer.tflite import TfliteClassifier
+from edge_ecg.labels import LABEL_SETS
+from edge_ecg.manifest import (
+    SCHEMA_VERSION,
+    Bundle,
+    ClassMetrics,
+    Metrics,
+    ModelManifest,
+    TensorSpec,
+    load_bundle,
+)
+from edge_ecg.schema import encode
+from edge_ecg.scoring.confusion import Confusion
+from quantize.card import card
+from train.run import RunInfo
+from train.splits import Split
+from train.windows import WindowSet
+
+__all__ = ["check_target", "metrics_of", "write_bundle"]
+
+INTENDED_USE = (
+    "Research and teaching: labels of single heartbeats of one ECG lead. Not a medical device; not for diagnosis, "
+    "monitoring or treatment of patients."
+)
+ATTRIBUTION = "Windows of the MIT-BIH Arrhythmia Database 1.0.0 (Moody & Mark), ODC-By 1.0, PhysioNet."
+FILES = frozenset({"model.tflite", "manifest.json", "golden.json", "card.md"})
+_GOLDEN_PER_CLASS = 4
+
+
+def metrics_of(reference: NDArray[np.uint8], probs: NDArray[np.float32], labels: tuple[str, ...]) -> Metrics:
+    """Figures of a model from its probabilities ``(n, n_classes)``."""
+    confusion = Confusion.of(reference, probs.argmax(axis=1), len(labels))
+    return Metrics(
+        n=len(reference),
+        accuracy=confusion.accuracy,
+        macro_f1=confusion.macro_f1,
+        per_class={
+            name: ClassMetrics(f.n, f.se, f.ppv, f.f1)
+            for name, f in zip(labels, confusion.per_class(), strict=True)
+        },
+        confusion=tuple(tuple(int(v) for v in row) for row in confusion.counts),
+    )
+
+
+def check_target(folder: Path) -> None:
+    """Refuse a place for a bundle that holds something else, which writing the bundle would remove.
+
+    Raises
+    ------
+    UsageError
+        When ``folder`` is a file, or holds more than an older bundle, or cannot be written beside.
+    """
+    hint = "Name another folder with --out"
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is there and is no folder", hint)
+    foreign = sorted({p.name for p in folder.iterdir()} - FILES) if folder.exists() else []
+    if foreign:
+        raise UsageError(f"{folder} holds what is no part of a bundle: {', '.join(foreign[:3])}", hint)
+    try:
+        folder.resolve().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder of {folder}: {error.strerror}", hint) from None
+
+
+def write_bundle(
+    model: bytes,
+    run: RunInfo,
+    data: WindowSet,
+    split: Split,
+    float_probs: NDArray[np.float32],
+    precision: str,
+    commands: tuple[str, ...],
+    folder: Path,
+    other_splits: Mapping[str, Metrics],
+) -> Bundle:
+    """Score a converted model on the test part, write its bundle to ``folder`` and check it.
+
+    Parameters
+    ----------
+    model
+        The .tflite file.
+    run
+        The run it was converted from.
+    data, split
+        The beats, and which of them are the test part.
+    float_probs
+        ``(n_test, n_classes)`` of the float model on the test part.
+    precision
+        ``int8`` and so on.
+    commands
+        The exact commands that made it.
+    folder
+        Where the bundle goes; an older bundle there is replaced (see `check_target`).
+    other_splits
+        Figures of the same recipe on other splits.
+    """
+    check_target(folder)
+    labels = LABEL_SETS["aami5"]
+    spec_in, spec_out = _tensors(model)
+    # The name is part of the golden check, so it is known before the figures are.
+    manifest = ModelManifest(
+        schema_version=SCHEMA_VERSION,
+        id=f"{run.dataset}-{run.network}-{precision}",
+        network=run.network,
+        dataset=run.dataset,
+        precision=precision,
+        label_set="aami5",
+        lead="MLII",
+        bytes=len(model),
+        sha256=hashlib.sha256(model).hexdigest(),
+        input=spec_in,
+        output=spec_out,
+        preprocessing=run.preprocessing,
+        preprocessing_version=PREPROCESSING_VERSION,
+        preprocessing_fingerprint=run.preprocessing.fingerprint(),
+        split=run.split,
+        patients_on_both_sides=run.patients_on_both_sides,
+        seed=run.seed,
+        metrics=metrics_of(data.labels[split.test], float_probs, labels),
+        float_metrics=metrics_of(data.labels[split.test], float_probs, labels),
+        data_sha256=run.data_sha256,
+        n_parameters=run.n_parameters,
+        commands=commands,
+        tool_versions={**run.versions, "edge-ecg": __version__, "python": platform.python_version()},
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        intended_use=INTENDED_USE,
+        metrics_of_other_splits=dict(other_splits),
+    )
+    classifier = TfliteClassifier(Bundle(folder, manifest, model))
+    probs = np.stack([classifier.classify(w) for w in data.windows[split.test]])
+    manifest = replace(manifest, metrics=metrics_of(data.labels[split.test], probs, labels))
+    with tempfile.TemporaryDirectory(dir=folder.resolve().parent) as scratch:
+        new = Path(scratch) / "bundle"
+        new.mkdir()
+        (new / "model.tflite").write_bytes(model)
+        (new / "manifest.json").write_text(json.dumps(encode(manifest), indent=2) + "\n")
+        golden = encode(_golden(classifier, data, split, labels))
+        (new / "golden.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
+        (new / "card.md").write_text(card(manifest))
+        check_golden(load_bundle(new))
+        if folder.exists():
+            folder.replace(Path(scratch) / "old")
+        new.replace(folder)
+    return load_bundle(folder)
+
+
+def _tensors(model: bytes) -> tuple[TensorSpec, TensorSpec]:
+    from edge_ecg.infer.tflite import interpreter_class
+
+    _, make = interpreter_class()
+    interpreter = make(model_content=model)
+    interpreter.allocate_tensors()
+    specs = []
+    for details in (interpreter.get_input_details()[0], interpreter.get_output_details()[0]):
+        scale, zero_point = details["quantization"]
+        shape = tuple(int(n) for n in details["shape"])
+        specs.append(TensorSpec(np.dtype(details["dtype"]).name, shape, float(scale), int(zero_point)))
+    return specs[0], specs[1]
+
+
+def _golden(classifier: TfliteClassifier, data: WindowSet, split: Split, labels: tuple[str, ...]) -> GoldenBeats:
+    """Some test beats of each class as 8-bit windows, with what the model says of just those."""
+    beats = []
+    for code, name in enumerate(labels):
+        of_class = split.test[data.labels[split.test] == code]
+        for index in of_class[:: max(1, len(of_class) // _GOLDEN_PER_CLASS)][:_GOLDEN_PER_CLASS]:
+            window = np.rint(data.windows[index] * 255.0).astype(np.uint8)
+            probs = classifier.classify(window.astype(np.float32) / np.float32(255.0))
+            beats.append(
+                GoldenBeat(name, tuple(int(v) for v in window), tuple(round(float(p), 5) for p in probs))
+            )
+    return GoldenBeats(1, ATTRIBUTION, tuple(beats))

@@ -1,0 +1,66 @@
+"""`edge-ecg convert`: a run becomes a bundle."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path
+
+import click
+
+from edge_ecg.errors import UsageError
+from edge_ecg.manifest import Metrics
+from quantize.bundle import check_target
+from quantize.convert import convert_run
+from train.run import find_run, read_run
+
+__all__ = ["convert"]
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--int8", "precision", flag_value="int8", help="Full int8: int8 in, int8 out, no float operator.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle; default ./DATA-NETWORK-PRECISION.")
+@click.option("--other-split", metavar="RUN", help="The same recipe on another split: its figures stand beside.")
+@click.option("--calibration-seed", type=int, default=0, show_default=True, help="Of the representative beats.")
+def convert(run: str, precision: str | None, out: Path | None, other_split: str | None, calibration_seed: int) -> None:
+    """Quantise a trained run into a bundle that a device can run.
+
+    \b
+    Example:
+      edge-ecg convert --int8 ~/.cache/edge-ecg/runs/mitdb-baseline-random-seed1
+    """
+    if precision is None:
+        raise UsageError("which precision?", "Give --int8")
+    folder = find_run(run)
+    info = read_run(folder)
+    target = out or Path(f"{info.dataset}-{info.network}-{precision}")
+    check_target(target)
+    again = ["edge-ecg", "convert", f"--{precision}", folder.name, "--calibration-seed", str(calibration_seed)]
+    commands: tuple[str, ...] = ()
+    others: dict[str, Metrics] = {}
+    if other_split is not None:
+        other = find_run(other_split)
+        other_info = read_run(other)
+        same = (other_info.network, other_info.dataset, other_info.recipe) == (info.network, info.dataset, info.recipe)
+        if not same or other_info.split == info.split:
+            raise UsageError(f"{other} is not the same network and recipe on another split", "Train that first")
+        with tempfile.TemporaryDirectory() as scratch:
+            bundle = convert_run(other, Path(scratch) / "bundle", calibration_seed=calibration_seed)
+        others[other_info.split] = bundle.manifest.metrics
+        commands = (other_info.command,)
+        again += ["--other-split", other.name]
+    bundle = convert_run(
+        folder,
+        target,
+        calibration_seed=calibration_seed,
+        commands=(*commands, shlex.join(again)),
+        other_splits=others,
+    )
+    m = bundle.manifest
+    click.echo(f"{'':18} accuracy  macro F1")
+    rows = {f"float32, {m.split}": m.float_metrics, f"{m.precision}, {m.split}": m.metrics}
+    rows |= {f"{m.precision}, {name}": x for name, x in m.metrics_of_other_splits.items()}
+    for name, x in rows.items():
+        click.echo(f"{name:18} {x.accuracy:8.4f}  {x.macro_f1:8.4f}")
+    click.echo(f"bundle: {target} ({m.bytes:,} bytes)\nnext: edge-ecg models verify {target}")

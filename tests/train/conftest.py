@@ -1,0 +1,23 @@
+"""The whole database, built once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_ecg.dsp.preprocess import PreprocessParams
+from train.windows import WindowSet, build_mitdb
+
+
+@pytest.fixture(scope="session")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def mitdb_windows(data_dir: Path, runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], WindowSet]:
+    """Call for the beats of the MIT-BIH Arrhythmia Database; kept in a runs directory of the session."""
+    monkeypatch.setenv("EDGE_ECG_RUNS", str(runs_dir))
+    return lambda: build_mitdb(PreprocessParams(), data_dir)

@@ -1,0 +1,187 @@
+"""`edge-ecg train`, `evaluate` and `convert` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_ecg.cli.main import run
+from edge_ecg.dsp.preprocess import PreprocessParams
+from train.run import WEIGHTS, Recipe, RunInfo, write_run
+from train.splits import Split, split_of
+from train.windows import WindowSet
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*")
+
+PARAMS = PreprocessParams()
+
+
+def one_error(captured: object) -> str:
+    err = captured.err  # type: ignore[attr-defined]
+    lines = [line for line in err.splitlines() if line.startswith("edge-ecg: ")]
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
+    assert "this is a bug" not in err
+    return str(lines[0])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("learning_rate = nan", '"learning_rate" must be a finite number, found nan'),
+        ("learning_rate = inf", '"learning_rate" must be a finite number'),
+        ("learning_rate = 0.0", '"learning_rate" must be above 0'),
+        ("epochs = 0", '"epochs" must be above 0'),
+        ("batch_size = -1", '"batch_size" must be above 0'),
+        ("average_decay = 1.0", '"average_decay" must be from 0 to below 1'),
+        ("label_smoothing = -0.1", '"label_smoothing" must be'),
+        ("warmup_epochs = -1.0", '"warmup_epochs" must not be negative'),
+        ("epochs = true", '"epochs" must be a whole number'),
+        ("epoch = 3", 'unknown key "epoch". Did you mean "epochs"?'),
+        ("epochs = ", "cannot be read"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, recipe: str, told: str
+) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(recipe)
+    assert run(["train", "--network", "baseline", "--data", "mitdb", "--config", str(file)]) == 2
+    line = one_error(capsys.readouterr())
+    assert told in line
+    assert "recipe.toml" in line
+
+
+def test_mistakes_are_told_before_the_work_begins(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_ECG_DATA", str(tmp_path / "no-data"))
+    monkeypatch.setenv("EDGE_ECG_RUNS", str(tmp_path / "runs"))
+    start = ["train", "--network", "baseline", "--data", "mitdb"]
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "run.json").touch()
+    (tmp_path / "file").touch()
+    for code, args, told in (
+        (2, [*start, "--out", str(tmp_path / "held")], "holds a run already"),
+        (2, [*start, "--out", str(tmp_path / "file")], "cannot make the run folder"),
+        (2, [*start, "--config", str(tmp_path / "absent.toml")], "absent.toml"),
+        (2, [*start, "--epochs", "0"], "--epochs"),
+        (2, ["train", "--network", "vgg", "--data", "mitdb"], "baseline"),
+        (5, start, "edge-ecg data fetch mitdb"),
+        (5, ["evaluate", "mitdb-baseline-int8"], "edge-ecg data fetch mitdb"),
+        (3, ["evaluate", "nope"], "no model 'nope'"),
+        (2, ["convert", "somewhere"], "Give --int8"),
+        (5, ["convert", "--int8", "absent"], "no run 'absent'"),
+    ):
+        assert run(args) == code, args
+        assert told in one_error(capsys.readouterr())
+
+
+def info_with(**changes: object) -> RunInfo:
+    values: dict[str, object] = {
+        "schema_version": 1,
+        "network": "baseline",
+        "dataset": "mitdb",
+        "split": "random",
+        "patients_on_both_sides": True,
+        "seed": 1,
+        "recipe": Recipe(),
+        "preprocessing": PARAMS,
+        "preprocessing_fingerprint": PARAMS.fingerprint(),
+        "data_sha256": "0" * 64,
+        "command": "edge-ecg train",
+        "started_utc": "",
+        "versions": {},
+        "n_parameters": 254_901,
+        **changes,
+    }
+    return RunInfo(**values)  # type: ignore[arg-type]
+
+
+def test_a_run_that_cannot_be_converted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for code, info, told in (
+        (5, info_with(schema_version=2), "not a run of this version"),
+        (2, info_with(preprocessing_fingerprint="0" * 16), "another preprocessing"),
+        (2, info_with(network="os"), "no network 'os'"),
+        (2, info_with(dataset="ptbdb"), "no data set 'ptbdb'"),
+        (5, info_with(), f"{WEIGHTS} cannot be read"),
+    ):
+        write_run(folder, info)
+        (folder / WEIGHTS).write_bytes(b"no weights")
+        if info.dataset == "ptbdb":
+            real_weights(folder)
+        assert run(["convert", "--int8", str(folder)]) == code, told
+        assert told in one_error(capsys.readouterr())
+
+
+def real_weights(folder: Path) -> None:
+    from train.cli import build_of
+
+    build_of("baseline")(5).save_weights(folder / WEIGHTS)
+
+
+def test_a_place_for_a_bundle_that_holds_something_else_is_left_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder, home = tmp_path / "run", tmp_path / "home"
+    folder.mkdir()
+    home.mkdir()
+    write_run(folder, info_with())
+    (folder / WEIGHTS).touch()
+    (home / "thesis.tex").write_text("years of work")
+    (home / "manifest.json").touch()
+    for out in (home, home / "thesis.tex", home / "thesis.tex" / "below"):
+        assert run(["convert", "--int8", str(folder), "--out", str(out)]) == 2
+        one_error(capsys.readouterr())
+    assert (home / "thesis.tex").read_text() == "years of work"
+
+
+def test_from_a_run_to_a_bundle_on_the_real_beats(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    data_dir: Path,
+    mitdb_windows: Callable[[], WindowSet],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from train.cli import build_of
+    from train.fit import fit
+
+    monkeypatch.setenv("EDGE_ECG_DATA", str(data_dir))
+    data = mitdb_windows()
+    whole = split_of(data, "random")
+    few = Split("random", whole.train[::250], whole.validation[::50], whole.test, patients_on_both_sides=True)
+    folder, bundle = tmp_path / "run", tmp_path / "deep" / "bundle"
+    fit(build_of("baseline"), data, few, Recipe(epochs=2, batch_size=32, average_decay=0.5), PARAMS, 1, folder)
+    capsys.readouterr()
+
+    assert run(["convert", "--int8", str(folder), "--out", str(bundle)]) == 0
+    captured = capsys.readouterr()
+    assert "18118" not in captured.out
+    assert f"bundle: {bundle} (" in captured.out
+    assert "21892 test beats; patients stand on both sides" in captured.err
+    assert run(["models", "verify", str(bundle)]) == 0
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert manifest["metrics"]["n"] == 21_892
+    assert manifest["patients_on_both_sides"] is True
+    assert manifest["data_sha256"] == data.sha256
+    assert manifest["commands"][-1] == "edge-ecg convert --int8 run --calibration-seed 0"
+    assert abs(manifest["metrics"]["accuracy"] - manifest["float_metrics"]["accuracy"]) < 0.02
+    capsys.readouterr()
+
+    assert run(["evaluate", str(folder), "--json"]) == 0
+    of_run = json.loads(capsys.readouterr().out)
+    assert of_run["accuracy"] == pytest.approx(manifest["float_metrics"]["accuracy"], abs=1e-4)
+    assert of_run["n"] == int(np.sum(of_run["confusion"])) == 21_892
+
+    write_run(folder, info_with(data_sha256="1" * 64))
+    assert run(["convert", "--int8", str(folder)]) == 2
+    assert "other beats" in one_error(capsys.readouterr())

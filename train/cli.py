@@ -1,0 +1,174 @@
+"""`edge-ecg train` and `edge-ecg evaluate`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ecg.dsp.preprocess import PreprocessParams
+from edge_ecg.errors import ConfigError, DataError, UsageError
+from edge_ecg.infer import open_classifier
+from edge_ecg.labels import LABEL_SETS
+from edge_ecg.schema import decode
+from train.run import WEIGHTS, Recipe, RunInfo, find_run, read_run
+from train.splits import SPLITS, Split, split_of
+from train.windows import WindowSet, build_mitdb, runs_root
+
+__all__ = ["build_of", "evaluate", "load_data", "load_network", "train"]
+
+NETWORKS = ("baseline",)
+DATA_SETS = ("mitdb",)
+
+
+@click.command()
+@click.option("--network", type=click.Choice(NETWORKS), required=True, help="Which network.")
+@click.option("--data", "dataset", type=click.Choice(DATA_SETS), required=True, help="Which database.")
+@click.option("--split", type=click.Choice(SPLITS), default="random", show_default=True, help="Which beats test.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of weights and order.")
+@click.option("--config", "recipe_file", type=click.Path(path_type=Path), help="Recipe; default: the released one.")
+@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default under EDGE_ECG_RUNS.")
+def train(
+    network: str, dataset: str, split: str, seed: int, recipe_file: Path | None, epochs: int | None, out: Path | None
+) -> None:
+    """Train a network on a database. Prints the run folder that `edge-ecg convert` takes.
+
+    \b
+    Example:
+      edge-ecg train --network baseline --data mitdb --seed 1
+    """
+    recipe = _read_recipe(recipe_file or Path(__file__).parent / "configs" / f"{network}.toml")
+    if epochs:
+        recipe = replace(recipe, epochs=epochs)
+    folder = out or runs_root() / f"{dataset}-{network}-{split}-seed{seed}"
+    if (folder / "run.json").exists():
+        raise UsageError(f"{folder} holds a run already", "Name another folder with --out, or remove it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the run folder {folder}: {error.strerror}", "Name another with --out") from None
+    params = PreprocessParams()
+    data, parts = load_data(dataset, split, params)
+    from train.fit import fit
+
+    info = fit(build_of(network), data, parts, recipe, params, seed, folder)
+    click.echo(f"best epoch {info.best_epoch}: validation accuracy {info.validation_accuracy:.4f}, "
+               f"macro F1 {info.validation_macro_f1:.4f}")
+    click.echo(f"run: {folder}\nnext: edge-ecg convert --int8 {folder}")
+
+
+@click.command()
+@click.argument("model", metavar="RUN|BUNDLE|ID")
+@click.option("--data", "dataset", type=click.Choice(DATA_SETS), default="mitdb", show_default=True)
+@click.option("--split", type=click.Choice(SPLITS), default="random", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def evaluate(model: str, dataset: str, split: str, as_json: bool) -> None:
+    """Score a run or a bundle on the test part of a split, by annotated beats.
+
+    \b
+    Example:
+      edge-ecg evaluate mitdb-baseline-int8
+    """
+    from edge_ecg.scoring.confusion import Confusion
+
+    labels = LABEL_SETS["aami5"]
+    model_id, preprocessing, say = _open(model)
+    data, parts = load_data(dataset, split, preprocessing)
+    said = say(data.windows[parts.test])
+    confusion = Confusion.of(data.labels[parts.test], said, len(labels))
+    figures: dict[str, Any] = {
+        "model": model_id,
+        "dataset": dataset,
+        "split": split,
+        "patients_on_both_sides": parts.patients_on_both_sides,
+        "n": len(said),
+        "accuracy": confusion.accuracy,
+        "macro_f1": confusion.macro_f1,
+        "per_class": {
+            name: {"n": c.n, "se": c.se, "ppv": c.ppv, "f1": c.f1}
+            for name, c in zip(labels, confusion.per_class(), strict=True)
+        },
+        "confusion": confusion.counts.tolist(),
+    }
+    if as_json:
+        click.echo(json.dumps(figures, indent=2))
+        return
+    click.echo(f"{figures['model']} on {dataset}, {split} split, {figures['n']} test beats")
+    click.echo(f"accuracy {confusion.accuracy:.4f}  macro F1 {confusion.macro_f1:.4f}")
+    for name, c in figures["per_class"].items():
+        click.echo(f"  {name}  {c['n']:6d}  Se {100 * c['se']:6.2f} %  +P {100 * c['ppv']:6.2f} %  F1 {c['f1']:.4f}")
+
+
+def load_data(dataset: str, split: str, params: PreprocessParams) -> tuple[WindowSet, Split]:
+    """The beats of a database and a split of them by name; says whether patients stand on both sides."""
+    if dataset not in DATA_SETS:
+        raise UsageError(f"no data set {dataset!r}", f"There are: {', '.join(DATA_SETS)}")
+    data = build_mitdb(params)
+    parts = split_of(data, split)
+    both = "patients stand on both sides" if parts.patients_on_both_sides else "no patient on both sides"
+    click.echo(
+        f"{dataset}, {split} split: {len(parts.train)} train, {len(parts.validation)} validation, "
+        f"{len(parts.test)} test beats; {both}",
+        err=True,
+    )
+    return data, parts
+
+
+def build_of(network: str) -> Any:
+    """The ``build`` function of a network."""
+    if network not in NETWORKS:
+        raise UsageError(f"no network {network!r}", f"There are: {', '.join(NETWORKS)}")
+    return importlib.import_module(f"train.models.{network}").build
+
+
+def load_network(folder: Path, info: RunInfo) -> Any:
+    """The Keras model of a run with its best weights. Raises `DataError` when they cannot be read."""
+    model = build_of(info.network)(len(LABEL_SETS["aami5"]))
+    try:
+        model.load_weights(folder / WEIGHTS)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder / WEIGHTS} cannot be read: {error}", "Train again") from None
+    return model
+
+
+def _open(name: str) -> tuple[str, PreprocessParams, Callable[[NDArray[np.float32]], NDArray[np.int64]]]:
+    """A run or a bundle: its id, what its windows must be, and what gives the classes of ``(n, 187)`` windows."""
+    if (Path(name) / "run.json").exists() or (runs_root() / name / "run.json").exists():
+        folder = find_run(name)
+        info = read_run(folder)
+
+        def say_float(windows: NDArray[np.float32]) -> NDArray[np.int64]:
+            from train.fit import predict
+
+            return predict(load_network(folder, info), windows).argmax(axis=1)
+
+        return folder.name, info.preprocessing, say_float
+    classifier = open_classifier(name)
+    if classifier.labels != LABEL_SETS["aami5"]:
+        raise UsageError(
+            f"{classifier.model_id} gives {', '.join(classifier.labels)}, these beats are labelled "
+            f"{', '.join(LABEL_SETS['aami5'])}",
+            "Name a model of the five classes",
+        )
+    return (
+        classifier.model_id,
+        classifier.preprocessing,
+        lambda windows: np.array([int(classifier.classify(w).argmax()) for w in windows]),
+    )
+
+
+def _read_recipe(file: Path) -> Recipe:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"recipe {file} cannot be read: {error}", "It is a TOML file of train.run.Recipe") from None
+    return decode(Recipe, table, where=str(file), error=ConfigError)
