@@ -33,13 +33,13 @@ COMMANDS = {
     "run": Entry("edge_ecg.cli.run:run_command", "Label beats from a board on a serial port."),
     "replay": Entry("edge_ecg.cli.replay:replay", "Label the beats of a recording."),
     "simulate": Entry("edge_ecg.cli.simulate:simulate", "Play a board on a virtual serial port."),
-    "ports": Entry("edge_ecg.cli.ports:ports", "List serial ports and the boards that answer."),
+    "ports": Entry("edge_ecg.cli.ports:ports", "List the serial ports of this machine."),
     "models": Entry("edge_ecg.cli.models:models", "List, show and verify models."),
     "data": Entry("edge_ecg.cli.data:data", "Fetch and check public ECG databases."),
     "config": Entry("edge_ecg.cli.config:config", "Show and check the settings, print an example."),
     "doctor": Entry("edge_ecg.cli.doctor:doctor", "Check this machine and say what to mend."),
     "train": Entry("train.cli:train", "Train a network.", in_checkout=True),
-    "evaluate": Entry("train.cli:evaluate", "Evaluate a trained network or a bundle.", in_checkout=True),
+    "evaluate": Entry("train.cli:evaluate", "Score a run or a bundle on the test part of a split.", in_checkout=True),
     "convert": Entry("quantize.cli:convert", "Quantise a network into a model bundle.", in_checkout=True),
 }
 

@@ -1,0 +1,128 @@
+"""`edge-ecg models`: what can label beats."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from edge_ecg.errors import ModelError
+from edge_ecg.infer.golden import check_golden
+from edge_ecg.manifest import Bundle, ModelManifest, load_bundle, shipped_ids
+from edge_ecg.schema import encode
+
+
+@click.group()
+def models() -> None:
+    """List, show and verify models.
+
+    \b
+    Example:
+      edge-ecg models list
+      edge-ecg models verify
+    """
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, one object a model.")
+def list_models(as_json: bool) -> None:
+    """List the shipped models with their test figures.
+
+    \b
+    Example:
+      edge-ecg models list --json
+    """
+    manifests = [load_bundle(name).manifest for name in shipped_ids()]
+    if as_json:
+        click.echo(json.dumps([_row(m) for m in manifests], indent=2))
+        return
+    click.echo(f"{'id':<26} {'precision':<9} {'KB':>5} {'accuracy':>9} {'macro F1':>9}  split")
+    for m in manifests:
+        both = ", patients on both sides" if m.patients_on_both_sides else ""
+        click.echo(
+            f"{m.id:<26} {m.precision:<9} {m.bytes / 1000:5.0f} {m.metrics.accuracy:9.4f} "
+            f"{m.metrics.macro_f1:9.4f}  {m.split}{both}"
+        )
+
+
+@models.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
+def show(model: str, as_json: bool) -> None:
+    """Show a model: a shipped id, or the folder of a bundle.
+
+    \b
+    Example:
+      edge-ecg models show mitdb-baseline-int8
+    """
+    bundle = load_bundle(model)
+    if as_json:
+        click.echo(json.dumps(encode(bundle.manifest), indent=2))
+        return
+    card = bundle.folder / "card.md"
+    click.echo(card.read_text(encoding="utf-8") if card.exists() else json.dumps(encode(bundle.manifest), indent=2))
+
+
+@models.command()
+@click.argument("names", metavar="[MODEL]...", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, one object a model.")
+def verify(names: tuple[str, ...], as_json: bool) -> None:
+    """Check hash, fingerprint, tensors and golden beats; without MODEL, all shipped ones.
+
+    \b
+    Example:
+      edge-ecg models verify
+      edge-ecg models verify ./my-bundle
+    """
+    rows: list[dict[str, Any]] = []
+    for name in names or shipped_ids():
+        try:
+            bundle = load_bundle(name)
+            n_beats = _golden_beats(bundle)
+            rows.append({"id": bundle.manifest.id, "ok": True, "golden_beats": n_beats, "problem": None})
+        except ModelError as error:
+            rows.append({"id": name, "ok": False, "golden_beats": 0, "problem": str(error)})
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        for row in rows:
+            good = f"ok      {row['id']}: hash, fingerprint, tensors, {row['golden_beats']} golden beats"
+            click.echo(good if row["ok"] else f"broken  {row['id']}: {row['problem']}")
+    n_broken = sum(not row["ok"] for row in rows)
+    if n_broken:
+        raise ModelError(f"{n_broken} of {len(rows)} models must not be used", "Fetch or convert them again")
+
+
+def _golden_beats(bundle: Bundle) -> int:
+    """Run the golden beats; none at all, or beats of another shape, prove nothing."""
+    try:
+        n_beats = check_golden(bundle)
+    except ValueError as error:
+        raise ModelError(f"{bundle.folder / 'golden.json'} does not fit its model: {error}") from None
+    if not n_beats:
+        raise ModelError(f"{bundle.folder / 'golden.json'} holds no beat")
+    return n_beats
+
+
+def _row(m: ModelManifest) -> dict[str, Any]:
+    return {
+        "id": m.id,
+        "network": m.network,
+        "dataset": m.dataset,
+        "precision": m.precision,
+        "bytes": m.bytes,
+        "accuracy": m.metrics.accuracy,
+        "macro_f1": m.metrics.macro_f1,
+        "split": m.split,
+        "patients_on_both_sides": m.patients_on_both_sides,
+        "lead": m.lead,
+        "labels": list(m.labels),
+        "n_test": m.metrics.n,
+        "n_parameters": m.n_parameters,
+        "seed": m.seed,
+        "sha256": m.sha256,
+        "other_splits": {
+            name: {"accuracy": x.accuracy, "macro_f1": x.macro_f1} for name, x in m.metrics_of_other_splits.items()
+        },
+    }

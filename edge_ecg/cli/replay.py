@@ -1,0 +1,77 @@
+"""`edge-ecg replay`: label a recording as fast as it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edge_ecg import config
+from edge_ecg.cli.interrupt import orderly_stop
+from edge_ecg.cli.report import DISCLAIMER, agreement_lines, event_sinks, stats_lines, warn_of_drops
+from edge_ecg.errors import DataError, EdgeEcgError
+from edge_ecg.infer import open_classifier
+from edge_ecg.io import Annotations, read_annotations
+from edge_ecg.runner import Runner
+from edge_ecg.sinks.beats import BeatList
+from edge_ecg.sources.replay import open_replay
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--model", metavar="ID|PATH", help="Shipped model or bundle folder (see `edge-ecg models list`).")
+@click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
+@click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
+@click.option("--reference", metavar="ATR", type=click.Path(path_type=Path), help="Compare with these annotations.")
+@click.option("--jsonl", metavar="FILE|-", help="JSON lines to a file, or to stdout and nothing else there.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings file.")
+def replay(
+    path: Path,
+    model: str | None,
+    lead: str | None,
+    invert: bool | None,
+    reference: Path | None,
+    jsonl: str | None,
+    config_path: Path | None,
+) -> None:
+    """Label the beats of a recording: a WFDB record (with or without .hea), or raw bytes of a board.
+
+    \b
+    Example:
+      edge-ecg replay mitdb/100 --reference mitdb/100.atr
+      edge-ecg replay mitdb/100 --jsonl - > 100.jsonl
+    """
+    flags = {"model.id": model, "signal.lead": lead, "signal.invert": invert, "output.jsonl": jsonl}
+    settings = config.load(flags, config_path=config_path).settings
+    notes = _read_reference(reference) if reference else None
+    source = open_replay(path, settings.signal.uv_per_lsb)
+    classifier = open_classifier(settings.model.id)
+    beats = BeatList()
+    sinks = [beats, *event_sinks(settings.output.jsonl)]
+    runner = Runner(source, classifier, sinks, lead=settings.signal.lead, invert=settings.signal.invert)
+    broken: EdgeEcgError | None = None
+    with orderly_stop(runner.stop) as interrupted:
+        try:
+            runner.run()
+        except EdgeEcgError as error:
+            broken = error
+    if broken is None or runner.stats.n_samples:
+        lines = stats_lines(runner.stats)
+        if notes is not None:
+            is_whole = broken is None and not interrupted.happened
+            lines += agreement_lines(notes, beats, None if is_whole else runner.stats.n_samples)
+        for line in [*lines, DISCLAIMER]:
+            click.echo(line, err=True)
+    warn_of_drops(runner.sinks)
+    if broken is not None:
+        raise broken
+    if interrupted.happened:
+        raise KeyboardInterrupt
+
+
+def _read_reference(path: Path) -> Annotations:
+    extension = path.suffix.lstrip(".") or "atr"
+    notes = read_annotations(path.with_suffix("") if path.suffix else path, extension)
+    if notes.problem:
+        raise DataError(notes.problem, "Fetch the annotations again")
+    return notes

@@ -1,0 +1,85 @@
+"""The summary that `demo`, `run` and `replay` end with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from edge_ecg.io import Annotations
+from edge_ecg.scoring.agreement import compare
+from edge_ecg.sinks import GuardedSink, Sink
+from edge_ecg.sinks.beats import BeatList
+from edge_ecg.sinks.console import ConsoleSink
+from edge_ecg.sinks.jsonl import JsonlFileSink, JsonlSink
+from edge_ecg.stats import RunStats
+from firmware_bridge.blocks import LinkStats
+
+__all__ = ["DISCLAIMER", "agreement_lines", "event_sinks", "link_line", "stats_lines", "warn_of_drops"]
+
+DISCLAIMER = "Research software, not a medical device."
+
+
+def event_sinks(jsonl: str | None) -> list[Sink]:
+    """Lines for a person on stdout, and JSON lines to a file; or JSON lines alone on stdout, for ``-``."""
+    if jsonl == "-":
+        return [JsonlSink(sys.stdout)]
+    sinks: list[Sink] = [ConsoleSink(sys.stdout, colour=sys.stdout.isatty())]
+    if jsonl:
+        sinks.append(JsonlFileSink(jsonl))
+    return sinks
+
+
+def agreement_lines(notes: Annotations, beats: BeatList, n_heard: int | None) -> list[str]:
+    """A run beside the annotations as lines; of a run that ended early, only what it heard counts.
+
+    Parameters
+    ----------
+    notes
+        Annotations of the record.
+    beats
+        What the run found.
+    n_heard
+        Samples that the run heard; None for all there are.
+    """
+    if beats.fs_hz is None:
+        return []
+    scale = beats.fs_hz / (notes.fs_hz or beats.fs_hz)
+    at = [(round(int(s) * scale), symbol) for s, symbol in zip(notes.sample, notes.symbol, strict=True)]
+    heard = [(s, symbol) for s, symbol in at if n_heard is None or s < n_heard]
+    return compare([s for s, _ in heard], [k for _, k in heard], beats.samples, beats.labels, beats.fs_hz).lines()
+
+
+def stats_lines(stats: RunStats) -> list[str]:
+    """Labels, delays and losses of a run as lines."""
+    labels = "  ".join(f"{name} {n}" for name, n in stats.labels.most_common())
+    lines = [f"labelled  {stats.n_beats} beats" + (f": {labels}" if labels else "")]
+    p50, p99 = stats.delays.percentile_s(50), stats.delays.percentile_s(99)
+    if p50 is not None and p99 is not None:
+        lines.append(f"delay     R peak to label: p50 {1e3 * p50:.0f} ms, p99 {1e3 * p99:.0f} ms")
+    if stats.n_rejected:
+        lines.append(f"noise     {stats.n_rejected} beats marked reject")
+    if stats.n_gaps:
+        lines.append(f"gaps      {stats.n_gaps}, {stats.n_samples_lost} samples lost")
+    return lines
+
+
+def link_line(stats: LinkStats) -> str:
+    """Counters of a link as a line."""
+    errors = stats.crc_errors + stats.frame_errors
+    return (
+        f"link      {stats.bytes_received} bytes, {stats.frames_ok} frames, {errors} bad frames, "
+        f"{stats.samples_received} samples, {stats.samples_lost} lost, {stats.overruns} overruns"
+    )
+
+
+def warn_of_drops(sinks: Sequence[GuardedSink]) -> None:
+    """Say on stderr what a failing sink lost."""
+    for sink in sinks:
+        if sink.failure:
+            click.echo(
+                f"edge-ecg: output failed ({sink.failure}); {sink.n_dropped} events were not written. "
+                "Make room or name another file; the labels went on.",
+                err=True,
+            )

@@ -1,0 +1,98 @@
+"""`edge-ecg run`: label the beats of a board on a serial port."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edge_ecg import config
+from edge_ecg.cli.interrupt import orderly_stop
+from edge_ecg.cli.report import DISCLAIMER, event_sinks, link_line, stats_lines, warn_of_drops
+from edge_ecg.errors import EdgeEcgError, SourceError
+from edge_ecg.infer import open_classifier
+from edge_ecg.leads import pick_lead
+from edge_ecg.runner import Runner
+from edge_ecg.sources.serial_link import SerialLinkSource
+from firmware_bridge.blocks import LinkError
+from firmware_bridge.ports import list_ports
+
+
+@click.command("run")
+@click.option("--port", metavar="DEV", help="Serial port of the board; default: the only one there is.")
+@click.option("--baud", type=int, help="Bits per second (USB boards do not care).")
+@click.option("--model", metavar="ID|PATH", help="Shipped model or bundle folder (see `edge-ecg models list`).")
+@click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
+@click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
+@click.option("--uv-per-lsb", type=float, help="Microvolts per ADC count, for a board that does not know.")
+@click.option("--jsonl", metavar="FILE|-", help="JSON lines to a file, or to stdout and nothing else there.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings file.")
+def run_command(
+    port: str | None,
+    baud: int | None,
+    model: str | None,
+    lead: str | None,
+    invert: bool | None,
+    uv_per_lsb: float | None,
+    jsonl: str | None,
+    config_path: Path | None,
+) -> None:
+    """Label beats from a board on a serial port, until Ctrl-C.
+
+    Only battery power or an isolated supply and isolated USB while electrodes touch a person.
+
+    \b
+    Example:
+      edge-ecg run --port /dev/ttyACM0 --jsonl beats.jsonl
+      edge-ecg simulate --pty-link /tmp/board    (in another terminal: a board without hardware)
+      edge-ecg run --port /tmp/board
+    """
+    flags = {
+        "link.port": port,
+        "link.baud": baud,
+        "model.id": model,
+        "signal.lead": lead,
+        "signal.invert": invert,
+        "signal.uv_per_lsb": uv_per_lsb,
+        "output.jsonl": jsonl,
+    }
+    settings = config.load(flags, config_path=config_path).settings
+    classifier = open_classifier(settings.model.id)
+    click.echo(DISCLAIMER, err=True)
+    link = settings.link
+    source = SerialLinkSource(
+        link.port or _only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb
+    )
+    try:
+        # An unknown lead or a bad file is a mistake to be told before anything streams.
+        pick_lead(source.info.leads, settings.signal.lead, source.info.name)
+        sinks = event_sinks(settings.output.jsonl)
+    except BaseException:
+        source.close()
+        raise
+    runner = Runner(source, classifier, sinks, lead=settings.signal.lead, invert=settings.signal.invert)
+    broken: LinkError | EdgeEcgError | None = None
+    with orderly_stop(runner.stop):
+        try:
+            runner.run()
+        except (LinkError, EdgeEcgError) as error:
+            broken = error
+    for line in [*stats_lines(runner.stats), link_line(source.stats())]:
+        click.echo(line, err=True)
+    warn_of_drops(runner.sinks)
+    if broken is not None:
+        raise broken
+
+
+def _only_port() -> str:
+    ports = list_ports()
+    if len(ports) == 1:
+        return ports[0].device
+    if not ports:
+        raise SourceError(
+            "there is no serial port on this machine",
+            "Plug the board in, or try without one: `edge-ecg simulate` in another terminal",
+        )
+    raise SourceError(
+        f"there are {len(ports)} serial ports: {', '.join(p.device for p in ports)}", "Choose one with --port"
+    )
