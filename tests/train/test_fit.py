@@ -135,9 +135,11 @@ INFO = RunInfo(1, "baseline", "mitdb", "random", True, 1, Recipe(), PARAMS, "f" 
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
-    write_run(tmp_path, INFO)
-    (tmp_path / WEIGHTS).touch()
-    return tmp_path
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    write_run(folder, INFO)
+    (folder / WEIGHTS).touch()
+    return folder
 
 
 def test_a_run_is_read_as_it_was_written(run_folder: Path) -> None:
