@@ -1,5 +1,7 @@
 # `make` alone lists the targets. PYTHON=python3.13 chooses another interpreter for the environment.
 PYTHON ?= python3
+FUZZ_RUNS ?= 20
+MINUTES ?= 10
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -30,16 +32,14 @@ unit: $(FULL) ## the tests
 	$(BIN)/python -m pytest
 
 bench: $(FULL) ## measure accuracy and latency on this machine
-	@if [ -f benchmarks/foundation.py ]; then $(BIN)/python -m benchmarks.foundation; \
-	else echo "bench will hold the accuracy and latency measurements of benchmarks/; there are none yet"; fi
+	$(BIN)/python -m benchmarks.foundation
+	$(BIN)/python -m benchmarks.tables
 
-fuzz: $(FULL) ## long random tests of everything that eats bytes
-	@if [ -d tests/fuzz ]; then $(BIN)/python -m pytest tests/fuzz; \
-	else echo "fuzz will hold the long random tests of the decoders and readers; there are none yet"; fi
+fuzz: $(FULL) ## property tests with new random inputs, FUZZ_RUNS=20 times over
+	for seed in $$(seq $(FUZZ_RUNS)); do $(BIN)/python -m pytest -q -m hypothesis --hypothesis-seed=$$seed || exit 1; done
 
-soak: $(FULL) ## run the whole chain for hours and watch memory, threads and lost samples
-	@if [ -f benchmarks/soak.py ]; then $(BIN)/python -m benchmarks.soak; \
-	else echo "soak will hold the run of the whole chain over hours; there is none yet"; fi
+soak: $(FULL) ## the whole chain for MINUTES=10 at 60 x: memory, threads, files, lost samples
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 release: $(FULL) ## wheel, sdist and their checksums, in dist/
 	rm -rf dist

@@ -15,14 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.artefact import v_sensitivity
+from benchmarks.artefact import artefact_cost
 from edge_ecg import __version__
 from edge_ecg.datasets import data_root
 from edge_ecg.errors import DataError
@@ -73,7 +73,7 @@ def main(model: str, device: str, out: Path | None) -> None:
                 str(r.record): {"missed": r.agreement.n_missed, "extra": r.agreement.n_extra} for r in replayed
             },
         },
-        "artefact": v_sensitivity(model, [folder / str(r) for r in ARTEFACT_RECORDS]),
+        "artefact": asdict(artefact_cost(model, [folder / str(r) for r in ARTEFACT_RECORDS])),
         "replay_cpu_s": _spread([r.cpu_s for r in replayed]),
         "replay_peak_mb": _spread([r.peak_mb for r in replayed]),
         "run_peak_mb": _run_peak_mb(model),

@@ -34,6 +34,9 @@ __all__ = [
 PREFIX = "EDGE_ECG__"
 SEARCHED = (Path("edge-ecg.toml"), Path("/etc/edge-ecg/config.toml"))
 
+MAX_BAUD = 20_000_000
+MAX_HANDSHAKE_S = 3600.0
+
 T = TypeVar("T")
 
 
@@ -41,6 +44,17 @@ def _setting(default: T, doc: str, *, example: T | None = None, above: float | N
     """Declare one setting: its default, the sentence that `example` prints, an open lower bound."""
     value: T = field(default=default, metadata={"doc": doc, "example": example, "above": above})
     return value
+
+
+def _refuse_empty(**texts: str | None) -> None:
+    for key, text in texts.items():
+        if text is not None and not text.strip():
+            raise ValueError(f'"{key.replace("__", ".")}" must not be empty')
+
+
+def _refuse_above(key: str, value: float, limit: float) -> None:
+    if value > limit:
+        raise ValueError(f'"{key}" must be at most {limit}, found {value}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,11 @@ class LinkSettings:
     )
     baud: int = _setting(115200, "Speed of the serial line in bits per second.", above=0)
     handshake_timeout_s: float = _setting(5.0, "Longest wait for the board to answer, in seconds.", above=0)
+
+    def __post_init__(self) -> None:
+        _refuse_empty(link__port=self.port)
+        _refuse_above("link.baud", self.baud, MAX_BAUD)
+        _refuse_above("link.handshake_timeout_s", self.handshake_timeout_s, MAX_HANDSHAKE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +88,18 @@ class SignalSettings:
         above=0,
     )
 
+    def __post_init__(self) -> None:
+        _refuse_empty(signal__lead=self.lead)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     """What labels the beats."""
 
     id: str = _setting("mitdb-baseline-int8", "Name of a shipped model, or the directory of a bundle.")
+
+    def __post_init__(self) -> None:
+        _refuse_empty(model__id=self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +111,9 @@ class OutputSettings:
         'File that gets one JSON line per event, "-" for standard output; not set: none.',
         example="beats.jsonl",
     )
+
+    def __post_init__(self) -> None:
+        _refuse_empty(output__jsonl=self.jsonl)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +183,9 @@ def load(
 def read_file(path: Path) -> dict[str, Any]:
     """Read and check one settings file; return its tables as written (defaults not filled in)."""
     try:
+        # A device may be read for ever.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError("not a regular file")
         with path.open("rb") as stream:
             tables = tomllib.load(stream)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -49,6 +49,7 @@ class Check:
 def examine() -> list[Check]:
     """Look at this machine and return every finding, worst or not, in a fixed order."""
     data = data_root()
+    settings, loaded = _settings()
     return [
         judge_python(sys.version_info[:3]),
         _machine(),
@@ -57,7 +58,8 @@ def examine() -> list[Check]:
         _ports(),
         judge_group(*_serial_rights()),
         _models(),
-        _settings(),
+        settings,
+        *([] if loaded is None else [_model(loaded.settings.model.id)]),
         _data(data),
         judge_disk(data, shutil.disk_usage(_existing(data)).free),
     ]
@@ -166,12 +168,28 @@ def _models() -> Check:
         return Check("models", "fail", f"cannot be verified: {error}", "Reinstall edge-ecg")
 
 
-def _settings() -> Check:
+def _settings() -> tuple[Check, config.Loaded | None]:
+    """Judge the settings in force; None instead of them when they cannot be read."""
     try:
         loaded = config.load()
     except ConfigError as error:
-        return Check("settings", "fail", error.message, error.hint)
-    return Check("settings", "ok", str(loaded.file) if loaded.file else "no file, defaults")
+        return Check("settings", "fail", error.message, error.hint), None
+    names = sorted({o.removeprefix("environment ") for o in loaded.origins.values() if o.startswith("environment ")})
+    if loaded.file:
+        names.insert(0, str(loaded.file))
+    return Check("settings", "ok", ", ".join(names) or "no file, defaults"), loaded
+
+
+def _model(name: str) -> Check:
+    """Load the model that the settings name, as `run` would."""
+    try:
+        infer: Any = importlib.import_module("edge_ecg.infer")
+        infer.open_classifier(name)
+    except EdgeEcgError as error:
+        return Check("model in use", "fail", error.message, error.hint)
+    except (OSError, ImportError, ValueError, AttributeError) as error:
+        return Check("model in use", "fail", f"{name} cannot be loaded: {error}", "Reinstall edge-ecg")
+    return Check("model in use", "ok", name)
 
 
 def _data(place: Path) -> Check:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from types import MappingProxyType
 
-__all__ = ["AAMI5", "LABEL_SETS", "BeatLabel", "label_names"]
+__all__ = ["AAMI5", "LABEL_SETS", "BeatLabel"]
 
 
 class BeatLabel(IntEnum):
@@ -43,8 +43,3 @@ AAMI5 = MappingProxyType(
 
 LABEL_SETS = MappingProxyType({"aami5": ("N", "S", "V", "F", "Q"), "binary": ("normal", "abnormal")})
 """Names of the output classes of a model, by label set."""
-
-
-def label_names(label_set: str) -> tuple[str, ...]:
-    """Class names in the order of a model's outputs. Raises `KeyError` for an unknown set."""
-    return LABEL_SETS[label_set]

@@ -25,6 +25,7 @@ __all__ = [
     "ClassMetrics",
     "Metrics",
     "ModelManifest",
+    "SeedFigures",
     "TensorSpec",
     "find_bundle",
     "load_bundle",
@@ -68,6 +69,14 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class SeedFigures:
+    """What a training from one seed reached on the validation part, as fractions."""
+
+    validation_accuracy: float
+    validation_macro_f1: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelManifest:
     """Everything a device or a reader must know of a model."""
 
@@ -97,6 +106,7 @@ class ModelManifest:
     created_utc: str
     intended_use: str
     metrics_of_other_splits: dict[str, Metrics]
+    seeds: dict[str, SeedFigures]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -131,7 +141,7 @@ def find_bundle(name: str | Path) -> Path:
     # os.path, unlike pathlib, takes a name that cannot be a path for one that does not exist.
     path = Path(os.path.expanduser(name))
     is_file = os.path.isfile(path)
-    if is_file and path.name in {"manifest.json", "model.tflite"}:
+    if is_file and path.name in {"manifest.json", "model.tflite"} and (path.parent / "manifest.json").exists():
         return path.parent
     if os.path.isfile(path / "manifest.json"):
         return path
@@ -157,10 +167,10 @@ def load_bundle(name: str | Path) -> Bundle:
     where = folder / "manifest.json"
     try:
         read = json.loads(where.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{where} cannot be read: {error}", "Fetch the bundle again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{where} cannot be read: {error}", "Get the bundle again, or convert its run again") from None
     if not isinstance(read, Mapping):
-        raise ModelError(f"{where} holds no JSON object", "Fetch the bundle again")
+        raise ModelError(f"{where} holds no JSON object", "Get the bundle again, or convert its run again")
     version = read.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ModelError(
@@ -181,13 +191,13 @@ def load_bundle(name: str | Path) -> Bundle:
     try:
         model = file.read_bytes()
     except OSError as error:
-        raise ModelError(f"{file} cannot be read: {error.strerror}", "Fetch the bundle again") from None
+        raise ModelError(f"{file} cannot be read: {error.strerror}", "Get the bundle again") from None
     sha256 = hashlib.sha256(model).hexdigest()
     if sha256 != manifest.sha256:
         raise ModelError(
             f"{file} is not the model of its manifest: its SHA-256 begins {sha256[:12]}, "
             f"the manifest says {manifest.sha256[:12]}",
-            "It was changed or cut short: fetch the bundle again",
+            "It was changed or cut short: get the bundle again",
         )
     expected = manifest.preprocessing.fingerprint()
     if manifest.preprocessing_version != PREPROCESSING_VERSION or manifest.preprocessing_fingerprint != expected:

@@ -11,7 +11,6 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ecg.dsp.filters import hold_last
 from edge_ecg.dsp.preprocess import BeatWindow, Preprocessor
 from edge_ecg.dsp.qrs import Detection, QrsDetector
 from edge_ecg.errors import SourceError
@@ -22,6 +21,7 @@ from edge_ecg.types import (
     Event,
     GapEvent,
     LeadOffEvent,
+    LinkEvent,
     ModelEvent,
     QualityEvent,
     SampleBlock,
@@ -33,8 +33,6 @@ __all__ = ["Pipeline"]
 BRIDGE_S = 0.040
 """Gaps up to this long are interpolated and flagged; longer ones end a stretch."""
 _STEP_S = 10.0
-_PENDING_S = 4.0
-"""No beat waits longer for its label: 0.36 s for its decision, its window at most 1.5 s."""
 
 
 class Pipeline:
@@ -59,7 +57,7 @@ class Pipeline:
         if not 100.0 <= stream.fs_hz <= 1000.0:
             raise SourceError(
                 f"the source runs at {stream.fs_hz:g} Hz; beats are found from 100 to 1000 Hz",
-                "Set another rate on the board",
+                "Set another rate on the board, or resample the recording",
             )
         self._classifier = classifier
         self._stream = stream
@@ -67,12 +65,15 @@ class Pipeline:
         self._sign = -1.0 if invert else 1.0
         self._detector = QrsDetector(stream.fs_hz)
         self._preprocessor = Preprocessor(stream.fs_hz, classifier.preprocessing)
+        window = classifier.preprocessing.window
+        # No beat waits longer for its label than its decision and its window take.
+        self._pending_s = 1.0 + window.n_samples / window.fs_hz
         self._next_index: int | None = None
+        self._seen_index = 0
         self._stretch_start = 0
         self._last_mv = 0.0
         self._detections: deque[Detection] = deque()
         self._at_index = 0
-        self._has_rr = False
         self._lead_off = False
         self._noisy = False
         self._suspect: deque[tuple[int, int, str]] = deque()
@@ -80,27 +81,17 @@ class Pipeline:
     def feed(self, block: SampleBlock) -> list[Event]:
         """Take the next samples; return what is now known."""
         events: list[Event] = []
-        first, samples = block.first_index, block.samples_mv[:, self._lead].astype(np.float64) * self._sign
-        if self._next_index is None:
-            self._open(first)
-            events.append(ModelEvent(self._stream, first, self._classifier.model_id, self._classifier.sha256))
-        assert self._next_index is not None
-        n_known = self._next_index - first
-        if n_known > 0:
-            samples, first = samples[n_known:], self._next_index
-        if first > self._next_index:
-            events += self._gap(first, samples)
-        if len(samples) == 0:
-            return events
-        if block.lead_off is not None:
-            if block.lead_off != self._lead_off:
-                events.append(LeadOffEvent(self._stream, first, block.lead_off))
-            self._lead_off = block.lead_off
-        if block.lead_off:
-            self._suspect_samples(first, first + len(samples), "lead_off")
-        step = round(_STEP_S * self._stream.fs_hz)
-        for start in range(0, len(samples), step):
-            events += self._advance(samples[start : start + step])
+        for first, samples in self._runs(block):
+            if self._next_index is None:
+                events.append(self._open(first))
+            assert self._next_index is not None
+            if first > self._next_index:
+                events += self._gap(first, samples)
+            if len(samples):
+                events += self._electrode(first, len(samples), block.lead_off)
+            step = round(_STEP_S * self._stream.fs_hz)
+            for start in range(0, len(samples), step):
+                events += self._advance(samples[start : start + step])
         return events
 
     def flush(self) -> list[Event]:
@@ -112,11 +103,41 @@ class Pipeline:
         events += self._label(self._preprocessor.flush())
         return sorted(events, key=_completed_at)
 
-    def _open(self, first: int) -> None:
+    def _runs(self, block: SampleBlock) -> list[tuple[int, NDArray[np.float64]]]:
+        """The stretches of new, valid samples in a block: what is not a number is as good as lost.
+
+        An empty block that begins behind all there was gives one empty stretch: it tells of a loss.
+        """
+        if len(block.samples_mv) == 0:
+            tells = self._next_index is not None and block.first_index > self._seen_index
+            return [(block.first_index, np.empty(0))] if tells else []
+        self._seen_index = max(self._seen_index, block.first_index + len(block.samples_mv))
+        first, samples = block.first_index, block.samples_mv[:, self._lead].astype(np.float64) * self._sign
+        n_known = 0 if self._next_index is None else self._next_index - first
+        if n_known > 0:
+            samples, first = samples[n_known:], first + n_known
+        valid = np.isfinite(samples)
+        if valid.all():
+            return [(first, samples)]
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(np.int8), [0]])))
+        return [(first + int(a), samples[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+    def _open(self, first: int) -> Event:
         self._next_index = self._stretch_start = self._at_index = first
         if first:
             self._detector.resume(first, 0.0)
             self._preprocessor.resume(first)
+        lead = self._stream.leads[self._lead]
+        return ModelEvent(self._stream, first, lead, self._classifier.model_id, self._classifier.sha256)
+
+    def _electrode(self, first: int, n: int, off: bool | None) -> list[Event]:
+        """Tell of an electrode that came off or on; remember the samples without one."""
+        changed = off is not None and off != self._lead_off
+        if off is not None:
+            self._lead_off = off
+        if off:
+            self._suspect_samples(first, first + n, "lead_off")
+        return [LeadOffEvent(self._stream, first, bool(off))] if changed else []
 
     def _gap(self, first: int, samples: NDArray[np.float64]) -> list[Event]:
         assert self._next_index is not None
@@ -124,7 +145,7 @@ class Pipeline:
         self._suspect_samples(self._next_index, first, "gap")
         if n_lost <= BRIDGE_S * self._stream.fs_hz:
             # An empty block tells of a loss with nothing behind it yet: the last value is held.
-            value = samples[0] if len(samples) and np.isfinite(samples[0]) else self._last_mv
+            value = samples[0] if len(samples) else self._last_mv
             events = self._advance(np.linspace(self._last_mv, value, n_lost + 2)[1:-1])
             return [*events, GapEvent(self._stream, first, n_lost, interpolated=True)]
         events = self.flush()
@@ -136,13 +157,12 @@ class Pipeline:
     def _suspect_samples(self, begin: int, end: int, name: str) -> None:
         """Remember [begin, end) as lost or without an electrode, for as long as a pending beat may touch it."""
         assert self._next_index is not None
-        while self._suspect and self._suspect[0][1] < self._next_index - _PENDING_S * self._stream.fs_hz:
+        while self._suspect and self._suspect[0][1] < self._next_index - self._pending_s * self._stream.fs_hz:
             self._suspect.popleft()
         self._suspect.append((begin, end, name))
 
     def _advance(self, samples: NDArray[np.float64]) -> list[Event]:
         assert self._next_index is not None
-        samples = hold_last(samples, self._last_mv)
         self._next_index += len(samples)
         self._last_mv = float(samples[-1])
         self._preprocessor.feed(samples)
@@ -194,9 +214,8 @@ class Pipeline:
             # The end of the window belongs to it: a window cut short by a gap touches the gap.
             if any(n == name and a <= seen_index + 1 and b > d.r_pos for a, b, n in self._suspect):
                 flags.append(name)
-        self._has_rr = self._has_rr or w.rr_s is not None
         history_s = self._classifier.preprocessing.window.scale_history_s
-        if not self._has_rr or w.needed_index - self._stretch_start < history_s * fs_hz:
+        if w.rr_median_s is None or w.needed_index - self._stretch_start < history_s * fs_hz:
             flags.append("learning")
         if d.reject or "lead_off" in flags:
             flags.append("reject")
@@ -204,11 +223,12 @@ class Pipeline:
             r_index=round(d.r_pos),
             t_s=d.r_pos / fs_hz,
             rr_prev_s=w.rr_s,
-            rr_median_s=w.rr_median_s if self._has_rr else None,
+            rr_median_s=w.rr_median_s,
             quality=0.0 if "lead_off" in flags else d.gate,
             flags=tuple(flags),
         )
 
 
 def _completed_at(event: Event) -> int:
-    return 0 if not hasattr(event, "at_index") else event.at_index
+    assert not isinstance(event, LinkEvent)
+    return event.at_index

@@ -30,6 +30,8 @@ class Runner:
         Name or number of the lead to label; None: MLII, else II, else the first.
     invert
         Turn the lead upside down.
+    on_failure
+        Called when a sink fails for the first time.
     clock
         The host's monotonic clock, s.
 
@@ -49,6 +51,7 @@ class Runner:
         *,
         lead: str | None = None,
         invert: bool = False,
+        on_failure: Callable[[GuardedSink], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -57,7 +60,7 @@ class Runner:
         self._invert = invert
         self._clock = clock
         self._pipeline: Pipeline | None = None
-        self.sinks = tuple(GuardedSink(sink) for sink in sinks)
+        self.sinks = tuple(GuardedSink(sink, on_failure) for sink in sinks)
         self.stats = RunStats()
 
     def run(self) -> RunStats:
@@ -118,5 +121,12 @@ class Runner:
 
     def _emit(self, event: Event) -> None:
         self.stats.count(event)
+        broken: BrokenPipeError | None = None
         for sink in self.sinks:
-            sink.emit(event)
+            try:
+                sink.emit(event)
+            except BrokenPipeError as error:
+                broken = error
+        # Nobody reads any more: go on only for a file that still takes what comes.
+        if broken is not None and not any(sink.lasting and not sink.gone for sink in self.sinks):
+            raise broken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,8 +50,10 @@ class StreamInfo:
     time_scale: float = 1.0
 
     def utc_s(self, sample: float) -> float | None:
-        """Wall time of a sample, by its index (never by its arrival)."""
-        return None if self.start_utc_s is None else self.start_utc_s + sample / self.fs_hz
+        """Wall time of a sample, by its index (never by its arrival); None when the source does not know."""
+        if self.start_utc_s is None or math.isinf(self.time_scale):
+            return None
+        return self.start_utc_s + sample / self.fs_hz / self.time_scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,10 +177,11 @@ class LinkEvent:
 
 @dataclass(frozen=True, slots=True)
 class ModelEvent:
-    """Which model labels from here on."""
+    """Which model labels which lead from here on."""
 
     stream: StreamInfo
     at_index: int
+    lead: str
     model_id: str
     sha256: str
 

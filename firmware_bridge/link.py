@@ -67,7 +67,7 @@ def _shake_hands(sender: _Sender, reader: PortReader, baud: int, timeout_s: floa
         chunk = reader.get(min(ask_s, deadline_s) - now_s)
         if chunk is None:
             if reader.exhausted:
-                raise _went_away(url, reader.failure or "closed")
+                raise _went_away(url)
             continue
         received += chunk[0][: KEPT_BYTES - len(received)]
         for message in decoder.feed(*chunk):
@@ -192,7 +192,7 @@ class Link:
     def _gone(self) -> LinkError:
         if self._closed:
             return LinkError(f"the link to {self._sender.url} is closed", "Open it again")
-        return _went_away(self._sender.url, self._reader.failure or "closed")
+        return _went_away(self._sender.url)
 
 
 class _Sender:
@@ -208,12 +208,12 @@ class _Sender:
         self._sequence += 1
         try:
             self.port.write(frame)
-        except (OSError, TypeError, ValueError) as error:
-            raise _went_away(self.url, str(error)) from None
+        except (OSError, TypeError, ValueError):
+            raise _went_away(self.url) from None
 
 
-def _went_away(url: str, why: str) -> LinkError:
-    return LinkError(f"the board went away: {url} is gone ({why})", "Check cable and supply")
+def _went_away(url: str) -> LinkError:
+    return LinkError(f"the board went away: {url} is gone", "Check cable and supply")
 
 
 def _close_port(port: Any) -> None:

@@ -28,6 +28,7 @@ __all__ = ["PtyBoard", "VirtualBoard"]
 
 FRAMES_AT_ONCE = 64
 POLL_S = 0.01
+PTS = "/dev/pts/"  # where pseudo terminals live
 
 
 class VirtualBoard:
@@ -168,7 +169,7 @@ class PtyBoard:
     Raises
     ------
     LinkError
-        `pty_link` exists and is no symbolic link, or cannot be made.
+        `pty_link` cannot be made, or exists and is not what an earlier board left behind.
     """
 
     def __init__(self, board: VirtualBoard, pty_link: str | os.PathLike[str] | None = None) -> None:
@@ -239,7 +240,15 @@ class PtyBoard:
 
 
 def _make_link(link: Path, target: str) -> None:
-    if link.exists() and not link.is_symlink():
+    if link.is_symlink():
+        old = os.readlink(link)
+        # Only what an ended board left behind is replaced: a link to a terminal that is no more.
+        if link.exists() or not old.startswith(PTS):
+            raise LinkError(
+                f"{link} is a link to {old} already, perhaps of another board that runs",
+                f"Choose another name, or remove the link (`rm {link}`) if nobody uses it",
+            )
+    elif link.exists():
         raise LinkError(f"{link} exists and is not a symbolic link", "Choose another name for the link")
     temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
     try:

@@ -26,6 +26,7 @@ from edge_ecg.manifest import (
     ClassMetrics,
     Metrics,
     ModelManifest,
+    SeedFigures,
     TensorSpec,
     load_bundle,
 )
@@ -92,6 +93,7 @@ def write_bundle(
     commands: tuple[str, ...],
     folder: Path,
     other_splits: Mapping[str, Metrics],
+    seeds: Mapping[str, SeedFigures],
 ) -> Bundle:
     """Score a converted model on the test part, write its bundle to ``folder`` and check it.
 
@@ -113,6 +115,8 @@ def write_bundle(
         Where the bundle goes; an older bundle there is replaced (see `check_target`).
     other_splits
         Figures of the same recipe on other splits.
+    seeds
+        Validation figures of the seeds that this one was chosen from.
     """
     check_target(folder)
     labels = LABEL_SETS["aami5"]
@@ -145,6 +149,7 @@ def write_bundle(
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         intended_use=INTENDED_USE,
         metrics_of_other_splits=dict(other_splits),
+        seeds=dict(seeds),
     )
     classifier = TfliteClassifier(Bundle(folder, manifest, model))
     probs = np.stack([classifier.classify(w) for w in data.windows[split.test]])
@@ -160,7 +165,12 @@ def write_bundle(
         check_golden(load_bundle(new))
         if folder.exists():
             folder.replace(Path(scratch) / "old")
-        new.replace(folder)
+        try:
+            new.replace(folder)
+        except OSError:
+            if (Path(scratch) / "old").exists():
+                (Path(scratch) / "old").replace(folder)
+            raise
     return load_bundle(folder)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from edge_ecg.errors import UsageError
-from edge_ecg.manifest import Metrics
+from edge_ecg.manifest import Metrics, SeedFigures
 from quantize.bundle import check_target
 from quantize.convert import convert_run
-from train.run import find_run, read_run
+from train.run import RunInfo, find_run, read_run
 
 __all__ = ["convert"]
 
@@ -22,8 +22,16 @@ __all__ = ["convert"]
 @click.option("--int8", "precision", flag_value="int8", help="Full int8: int8 in, int8 out, no float operator.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle; default ./DATA-NETWORK-PRECISION.")
 @click.option("--other-split", metavar="RUN", help="The same recipe on another split: its figures stand beside.")
+@click.option("--among", metavar="RUN", multiple=True, help="Another seed that RUN was chosen from, by validation.")
 @click.option("--calibration-seed", type=int, default=0, show_default=True, help="Of the representative beats.")
-def convert(run: str, precision: str | None, out: Path | None, other_split: str | None, calibration_seed: int) -> None:
+def convert(
+    run: str,
+    precision: str | None,
+    out: Path | None,
+    other_split: str | None,
+    among: tuple[str, ...],
+    calibration_seed: int,
+) -> None:
     """Quantise a trained run into a bundle that a device can run.
 
     \b
@@ -42,20 +50,25 @@ def convert(run: str, precision: str | None, out: Path | None, other_split: str 
     if other_split is not None:
         other = find_run(other_split)
         other_info = read_run(other)
-        same = (other_info.network, other_info.dataset, other_info.recipe) == (info.network, info.dataset, info.recipe)
-        if not same or other_info.split == info.split:
-            raise UsageError(f"{other} is not the same network and recipe on another split", "Train that first")
+        if not _same_recipe(info, other_info) or (info.split, other_info.split) != ("random", "inter"):
+            raise UsageError(
+                f"{other} is not the recipe of {folder.name} on the inter split", "Train it with --split inter"
+            )
         with tempfile.TemporaryDirectory() as scratch:
             bundle = convert_run(other, Path(scratch) / "bundle", calibration_seed=calibration_seed)
         others[other_info.split] = bundle.manifest.metrics
         commands = (other_info.command,)
         again += ["--other-split", other.name]
+    seeds = _seeds(folder, info, among)
+    for name in among:
+        again += ["--among", find_run(name).name]
     bundle = convert_run(
         folder,
         target,
         calibration_seed=calibration_seed,
         commands=(*commands, shlex.join(again)),
         other_splits=others,
+        seeds=seeds,
     )
     m = bundle.manifest
     click.echo(f"{'':18} accuracy  macro F1")
@@ -64,3 +77,18 @@ def convert(run: str, precision: str | None, out: Path | None, other_split: str 
     for name, x in rows.items():
         click.echo(f"{name:18} {x.accuracy:8.4f}  {x.macro_f1:8.4f}")
     click.echo(f"bundle: {target} ({m.bytes:,} bytes)\nnext: edge-ecg models verify {target}")
+
+
+def _same_recipe(a: RunInfo, b: RunInfo) -> bool:
+    return (a.network, a.dataset, a.recipe) == (b.network, b.dataset, b.recipe)
+
+
+def _seeds(folder: Path, info: RunInfo, among: tuple[str, ...]) -> dict[str, SeedFigures]:
+    """Validation figures by seed. Raises `UsageError` unless this run is the best of them."""
+    runs = [info, *(read_run(find_run(name)) for name in among)]
+    if any(not _same_recipe(info, r) or r.split != info.split for r in runs):
+        raise UsageError("--among names a run of another recipe or split", "Seeds are compared with all else equal")
+    best = max(runs, key=lambda r: r.validation_accuracy + r.validation_macro_f1)
+    if best.seed != info.seed:
+        raise UsageError(f"seed {best.seed} did better than {folder.name} on the validation part", "Convert that one")
+    return {str(r.seed): SeedFigures(r.validation_accuracy, r.validation_macro_f1) for r in runs}

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_ecg.errors import UsageError
-from edge_ecg.manifest import Bundle, Metrics
+from edge_ecg.manifest import Bundle, Metrics, SeedFigures
 from quantize.bundle import check_target, write_bundle
 from quantize.int8 import representative_beats, to_int8
-from train.cli import load_data, load_network
+from train.load import load_data, load_network
 from train.run import read_run
 
 __all__ = ["REPRESENTATIVE_BEATS", "convert_run"]
@@ -24,6 +24,7 @@ def convert_run(
     calibration_seed: int = 0,
     commands: tuple[str, ...] = (),
     other_splits: Mapping[str, Metrics] | None = None,
+    seeds: Mapping[str, SeedFigures] | None = None,
 ) -> Bundle:
     """Quantise a run to full int8, score it on the test part of its split, and write its bundle.
 
@@ -37,6 +38,8 @@ def convert_run(
         What made the run and this bundle, for the card.
     other_splits
         Figures of the same recipe on other splits, to stand beside.
+    seeds
+        Validation figures of the seeds that this one was chosen from, itself included.
 
     Raises
     ------
@@ -74,4 +77,5 @@ def convert_run(
         (info.command, *commands),
         target,
         other_splits or {},
+        seeds or {},
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import shlex
+import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,18 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.dsp.preprocess import PreprocessParams
-from edge_ecg.errors import ConfigError, DataError, UsageError
+from edge_ecg.errors import ConfigError, UsageError
 from edge_ecg.infer import open_classifier
 from edge_ecg.labels import LABEL_SETS
 from edge_ecg.schema import decode
-from train.run import WEIGHTS, Recipe, RunInfo, find_run, read_run
-from train.splits import SPLITS, Split, split_of
-from train.windows import WindowSet, build_mitdb, runs_root
+from train.load import DATA_SETS, NETWORKS, build_of, load_data, load_network
+from train.run import Recipe, find_run, read_run
+from train.splits import SPLITS
+from train.windows import runs_root
 
-__all__ = ["build_of", "evaluate", "load_data", "load_network", "train"]
-
-NETWORKS = ("baseline",)
-DATA_SETS = ("mitdb",)
+__all__ = ["evaluate", "train"]
 
 
 @click.command()
@@ -56,11 +55,15 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot make the run folder {folder}: {error.strerror}", "Name another with --out") from None
-    params = PreprocessParams()
-    data, parts = load_data(dataset, split, params)
+    # A missing TensorFlow is told before the beats are cut, not after.
+    import tensorflow  # noqa: F401
+
     from train.fit import fit
 
-    info = fit(build_of(network), data, parts, recipe, params, seed, folder)
+    params = PreprocessParams()
+    data, parts = load_data(dataset, split, params)
+    command = shlex.join(["edge-ecg", *sys.argv[1:]])
+    info = fit(build_of(network), data, parts, recipe, params, seed, folder, command)
     click.echo(f"best epoch {info.best_epoch}: validation accuracy {info.validation_accuracy:.4f}, "
                f"macro F1 {info.validation_macro_f1:.4f}")
     click.echo(f"run: {folder}\nnext: edge-ecg convert --int8 {folder}")
@@ -106,38 +109,6 @@ def evaluate(model: str, dataset: str, split: str, as_json: bool) -> None:
     click.echo(f"accuracy {confusion.accuracy:.4f}  macro F1 {confusion.macro_f1:.4f}")
     for name, c in figures["per_class"].items():
         click.echo(f"  {name}  {c['n']:6d}  Se {100 * c['se']:6.2f} %  +P {100 * c['ppv']:6.2f} %  F1 {c['f1']:.4f}")
-
-
-def load_data(dataset: str, split: str, params: PreprocessParams) -> tuple[WindowSet, Split]:
-    """The beats of a database and a split of them by name; says whether patients stand on both sides."""
-    if dataset not in DATA_SETS:
-        raise UsageError(f"no data set {dataset!r}", f"There are: {', '.join(DATA_SETS)}")
-    data = build_mitdb(params)
-    parts = split_of(data, split)
-    both = "patients stand on both sides" if parts.patients_on_both_sides else "no patient on both sides"
-    click.echo(
-        f"{dataset}, {split} split: {len(parts.train)} train, {len(parts.validation)} validation, "
-        f"{len(parts.test)} test beats; {both}",
-        err=True,
-    )
-    return data, parts
-
-
-def build_of(network: str) -> Any:
-    """The ``build`` function of a network."""
-    if network not in NETWORKS:
-        raise UsageError(f"no network {network!r}", f"There are: {', '.join(NETWORKS)}")
-    return importlib.import_module(f"train.models.{network}").build
-
-
-def load_network(folder: Path, info: RunInfo) -> Any:
-    """The Keras model of a run with its best weights. Raises `DataError` when they cannot be read."""
-    model = build_of(info.network)(len(LABEL_SETS["aami5"]))
-    try:
-        model.load_weights(folder / WEIGHTS)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder / WEIGHTS} cannot be read: {error}", "Train again") from None
-    return model
 
 
 def _open(name: str) -> tuple[str, PreprocessParams, Callable[[NDArray[np.float32]], NDArray[np.int64]]]:

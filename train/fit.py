@@ -10,7 +10,6 @@ import json
 import math
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge_ecg import __version__
 from edge_ecg.dsp.preprocess import PreprocessParams
+from edge_ecg.labels import BeatLabel
 from edge_ecg.scoring.confusion import Confusion
 from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, write_run
 from train.splits import Split
@@ -34,7 +34,14 @@ __all__ = ["fit", "predict"]
 
 
 def fit(
-    build: Any, data: WindowSet, split: Split, recipe: Recipe, params: PreprocessParams, seed: int, folder: Path
+    build: Any,
+    data: WindowSet,
+    split: Split,
+    recipe: Recipe,
+    params: PreprocessParams,
+    seed: int,
+    folder: Path,
+    command: str = "",
 ) -> RunInfo:
     """Train one network from one seed; leaves `best.weights.h5`, `history.jsonl` and `run.json` in ``folder``.
 
@@ -50,12 +57,14 @@ def fit(
         How to fit, what the windows are, the seed of weights, order and augmentation.
     folder
         The run folder; made if it is not there.
+    command
+        What started the training, for the card.
     """
     import tensorflow as tf
     import tf_keras as keras
     from tqdm import tqdm
 
-    n_classes = 5
+    n_classes = len(BeatLabel)
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)
     model = build(n_classes)
@@ -86,7 +95,7 @@ def fit(
         preprocessing=params,
         preprocessing_fingerprint=params.fingerprint(),
         data_sha256=data.sha256,
-        command=" ".join(["edge-ecg", *sys.argv[1:]]),
+        command=command,
         started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={
             "edge-ecg": __version__,
@@ -124,7 +133,9 @@ def fit(
             # Accuracy alone would let the rare classes go; their F1 alone is noisy.
             if confusion.accuracy + confusion.macro_f1 > best:
                 best = confusion.accuracy + confusion.macro_f1
-                mean.save_weights(folder / WEIGHTS)
+                part = folder / f"part.{WEIGHTS}"
+                mean.save_weights(part)
+                part.replace(folder / WEIGHTS)
                 info = replace(
                     info,
                     best_epoch=epoch,
@@ -135,6 +146,7 @@ def fit(
     except KeyboardInterrupt:
         if info.best_epoch == 0:
             raise
+        write_run(folder, info)
         print(f"stopped; the best of {info.epochs_done} epochs is kept", flush=True)
     return info
 
@@ -148,7 +160,7 @@ def predict(model: Any, windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _score(model: Any, data: WindowSet, part: NDArray[np.int64]) -> Confusion:
     said = predict(model, data.windows[part]).argmax(axis=1)
-    return Confusion.of(data.labels[part], said, 5)
+    return Confusion.of(data.labels[part], said, len(BeatLabel))
 
 
 def _rate(recipe: Recipe, epoch: float) -> float:
@@ -162,7 +174,7 @@ def _batches(
     data: WindowSet, part: NDArray[np.int64], recipe: Recipe, rng: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     order = rng.permutation(part)
-    one_hot = np.eye(5, dtype=np.float32)
+    one_hot = np.eye(len(BeatLabel), dtype=np.float32)
     for start in range(0, len(order), recipe.batch_size):
         chosen = order[start : start + recipe.batch_size]
         yield data.windows[chosen][:, :, None], one_hot[data.labels[chosen]]

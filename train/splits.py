@@ -16,7 +16,7 @@ DS1 = (101, 106, 108, 109, 112, 114, 115, 116, 118, 119, 122, 124, 201, 203, 205
 DS2 = (100, 103, 105, 111, 113, 117, 121, 123, 200, 202, 210, 212, 213, 214, 219, 221, 222, 228, 231, 232, 233, 234)
 PACED = (102, 104, 107, 217)
 DS1_VALIDATION = (108, 119, 207, 223)
-"""Whole patients of DS1 that stop and choose when DS2 is the test; every class is among them."""
+"""Whole patients of DS1 that choose the epoch when DS2 is the test; N, S, V and F beats are among them."""
 
 SPLITS = ("random", "inter")
 
@@ -29,7 +29,7 @@ _VALIDATION_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Indices into a window set: ``train`` fits, ``validation`` stops and chooses, ``test`` is reported."""
+    """Indices into a window set: ``train`` fits, ``validation`` chooses, ``test`` is reported."""
 
     name: str
     train: NDArray[np.int64]

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+import edge_ecg
 from edge_ecg.datasets import data_root
 from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION, PreprocessParams, windows_of_record
 from edge_ecg.dsp.qrs import QrsDetector
 from edge_ecg.errors import DataError
 from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
-from edge_ecg.labels import AAMI5
+from edge_ecg.labels import AAMI5, BeatLabel
 from edge_ecg.scoring.matching import MATCH_WINDOW_S, match_beats
 
 __all__ = ["MITDB_COUNTS", "WindowSet", "build_mitdb", "build_windows", "detect_record", "record_windows", "runs_root"]
@@ -108,19 +109,20 @@ def build_mitdb(params: PreprocessParams, root: Path | None = None) -> WindowSet
     index = folder / "RECORDS"
     if not index.exists():
         raise DataError(f"no MIT-BIH Arrhythmia Database in {folder}", "Get it with `edge-ecg data fetch mitdb`")
-    cache = runs_root() / "windows" / f"mitdb-{params.fingerprint()}-{_source_hash()}.npz"
+    stems = [folder / name for name in index.read_text().split()]
+    cache = runs_root() / "windows" / f"mitdb-{params.fingerprint()}-{_input_hash(stems)}.npz"
     held = _load(cache)
     if held is not None:
         return held
-    built = build_windows([folder / name for name in index.read_text().split()], params)
-    counts = tuple(int(n) for n in np.bincount(built.labels, minlength=5))
+    built = build_windows(stems, params)
+    counts = tuple(int(n) for n in np.bincount(built.labels, minlength=len(BeatLabel)))
     if counts != MITDB_COUNTS:
         raise DataError(
             f"the beats of {folder} count {counts}, the published set {MITDB_COUNTS}",
             "Check the files with `edge-ecg data verify mitdb`",
         )
     cache.parent.mkdir(parents=True, exist_ok=True)
-    part = cache.with_suffix(".part.npz")
+    part = cache.with_suffix(f".{os.getpid()}.part.npz")
     np.savez(part, windows=built.windows, labels=built.labels, records=built.records)
     part.replace(cache)
     return built
@@ -154,12 +156,12 @@ def _load(file: Path) -> WindowSet | None:
         return None
 
 
-def _source_hash() -> str:
-    """Changes with the code that decides what a window is, so that a stale cache is never a hit."""
-    import edge_ecg.dsp
-
+def _input_hash(stems: Sequence[Path]) -> str:
+    """Changes with the records and with the code that makes windows of them: a stale cache is never a hit."""
+    package = Path(edge_ecg.__file__).parent
+    code = [package / "labels.py", package / "leads.py", package / "scoring" / "matching.py", Path(__file__)]
+    code += sorted([*(package / "dsp").glob("*.py"), *(package / "io").glob("*.py")])
     digest = hashlib.sha256(f"{_SCHEMA}/{PREPROCESSING_VERSION}".encode())
-    folder = Path(edge_ecg.dsp.__file__).parent
-    for file in [*sorted(folder.glob("*.py")), Path(__file__)]:
-        digest.update(file.read_bytes())
+    for file in [*code, *(stem.with_suffix(suffix) for stem in stems for suffix in (".hea", ".dat", ".atr"))]:
+        digest.update(file.read_bytes() if file.exists() else b"absent")
     return digest.hexdigest()[:12]

@@ -7,7 +7,8 @@ import sys
 import click
 
 from edge_ecg.cli.interrupt import orderly_stop
-from edge_ecg.cli.report import DISCLAIMER, agreement_lines, link_line, stats_lines, warn_of_drops
+from edge_ecg.cli.ranges import SPEED
+from edge_ecg.cli.report import DISCLAIMER, agreement_lines, link_line, lost_output, stats_lines, tell_failure
 from edge_ecg.config import ModelSettings
 from edge_ecg.infer import open_classifier
 from edge_ecg.io import read_annotations
@@ -26,15 +27,13 @@ next      edge-ecg run --port /dev/ttyACM0        label your own board (edge-ecg
 
 
 @click.command()
-@click.option(
-    "--speed", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Times real time."
-)
+@click.option("--speed", type=SPEED, default=10.0, show_default=True, help="Times real time.")
 @click.option("--model", metavar="ID|PATH", default=ModelSettings().id, show_default=True, help="What labels.")
 def demo(speed: float, model: str) -> None:
     """Label a shipped recording from a virtual board, and compare with the cardiologists.
 
     A virtual board streams 5.5 minutes of a real ECG over a pseudo terminal; what `edge-ecg run` runs reads it
-    through pyserial, finds each beat and labels it.
+    through pyserial, finds each beat and labels it. Ctrl-C ends it in order, with exit code 0.
 
     \b
     Example:
@@ -48,10 +47,14 @@ def demo(speed: float, model: str) -> None:
     beats = BeatList()
     with PtyBoard(board) as pty:
         source = SerialLinkSource(pty.path)
-        runner = Runner(source, classifier, [beats, ConsoleSink(sys.stdout, colour=sys.stdout.isatty())])
+        console = ConsoleSink(sys.stdout, colour=sys.stdout.isatty())
+        runner = Runner(source, classifier, [beats, console], on_failure=tell_failure)
         with orderly_stop(runner.stop) as interrupted:
             stats = runner.run()
         link = source.stats()
+    lost = lost_output(runner.sinks[1:])
+    if lost is not None:
+        raise lost
     stopped = "stopped after " if interrupted.happened else ""
     click.echo(f"\nsummary   {stopped}{stats.n_samples / board.info.fs_hz:.0f} s of ECG")
     agreement = agreement_lines(notes, beats, stats.n_samples if interrupted.happened else None)
@@ -61,4 +64,3 @@ def demo(speed: float, model: str) -> None:
         "note      Beats of this record (MIT-BIH 223) took part in training: a demonstration, not a test.\n"
         "          Test figures are in `edge-ecg models list`; on new patients they are lower.\n" + _NEXT
     )
-    warn_of_drops(runner.sinks)

@@ -1,4 +1,4 @@
-"""Ctrl-C as an orderly stop; a second one as the usual interrupt."""
+"""Ctrl-C, and a terminal that closes, as an orderly stop; a second Ctrl-C as the usual interrupt."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ class Interrupted:
 
 @contextlib.contextmanager
 def orderly_stop(stop: Callable[[], None]) -> Iterator[Interrupted]:
-    """While the block runs, the first SIGINT or SIGTERM calls ``stop``; a second SIGINT interrupts."""
+    """While the block runs, the first SIGINT, SIGTERM or SIGHUP calls ``stop``; a later SIGINT interrupts."""
     interrupted = Interrupted()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if interrupted.happened:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         interrupted.happened = True
         stop()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it stays ignored
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield interrupted
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -11,6 +13,7 @@ from typing import NamedTuple
 import click
 
 from edge_ecg import __version__
+from edge_ecg.cli.streams import flush_or_drop
 from edge_ecg.errors import EdgeEcgError
 
 __all__ = ["COMMANDS", "LazyGroup", "main", "run"]
@@ -18,6 +21,9 @@ __all__ = ["COMMANDS", "LazyGroup", "main", "run"]
 BUG = 70
 USAGE = 2
 LINK = 4
+OUTPUT = 5
+READER_GONE = 141
+NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 class Entry(NamedTuple):
@@ -101,32 +107,45 @@ def main(debug: bool) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: the entry point, and the only error handler.
 
-    0 ok, 2 usage or settings, 3 model, 4 source or link, 5 data, 70 bug, 130 Ctrl-C, 141 reader gone.
+    0 ok, 2 usage or settings, 3 model, 4 source or link, 5 data or output, 70 bug, 130 Ctrl-C, 141 reader gone.
     """
+    if sys.stdout is None:  # Python's way to say that the descriptor is closed
+        return _say(_not_written("standard output is closed"), OUTPUT, None, debug=False)
+    code = _run(argv)
+    failure = flush_or_drop(sys.stdout)
+    if failure is not None and code == 0:
+        broken = isinstance(failure, BrokenPipeError)
+        code = READER_GONE if broken else _say(_not_written(failure.strerror), OUTPUT, failure, debug=False)
+    if sys.stderr is not None:
+        flush_or_drop(sys.stderr)
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     debug = bool(os.environ.get("EDGE_ECG_DEBUG"))
     try:
         with main.make_context("edge-ecg", args) as ctx:
             debug = debug or ctx.params["debug"]
             main.invoke(ctx)
-        sys.stdout.flush()
         return 0
     except click.exceptions.Exit as done:
         return done.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
         return _say("stopped", 130, error, debug)
     except BrokenPipeError:
-        # The reader went away (`| head`): be quiet, also when the interpreter flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return READER_GONE  # (`| head`): be quiet
     except click.ClickException as error:
         # A bare group: click 8.1 prints the help and exits, newer ones raise it as an error.
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
             click.echo(error.format_message(), err=True)
             return USAGE
         ctx_of_error = getattr(error, "ctx", None)
-        hint = f" Try `{ctx_of_error.command_path} -h`." if ctx_of_error else ""
-        return _say(error.format_message() + hint, USAGE, error, debug)
+        message = error.format_message().rstrip()
+        if ctx_of_error:
+            stop = "" if message.endswith((".", "?", "!")) else "."
+            message += f"{stop} Try `{ctx_of_error.command_path} -h`."
+        return _say(message, USAGE, error, debug)
     except Exception as error:
         return _report(error, debug)
 
@@ -145,17 +164,24 @@ def _report(error: Exception, debug: bool) -> int:
         missing = missing_library(error)
         if missing is not None:
             return _say(str(missing), missing.exit_code, error, debug)
+    if isinstance(error, OSError) and error.errno in NOT_WRITTEN and error.filename is None:
+        return _say(_not_written(error.strerror), OUTPUT, error, debug)
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     advice = "Please report it on the project's issue tracker, with the output of `edge-ecg doctor`"
     more = "" if debug else "; EDGE_ECG_DEBUG=1 shows the traceback"
     return _say(f"this is a bug ({what}). {advice}{more}.", BUG, error, debug)
 
 
-def _say(message: str, code: int, error: BaseException, debug: bool) -> int:
-    if debug:
-        traceback.print_exception(error)
-    click.echo("edge-ecg: " + " ".join(message.split()), err=True)
+def _say(message: str, code: int, error: BaseException | None, debug: bool) -> int:
+    with contextlib.suppress(OSError):  # stderr may be as full or gone as stdout
+        if debug:
+            traceback.print_exception(error)
+        click.echo("edge-ecg: " + " ".join(message.split()), err=True)
     return code
+
+
+def _not_written(reason: str | None) -> str:
+    return f"cannot write the output: {reason}. Make room, or send it elsewhere."
 
 
 if __name__ == "__main__":

@@ -44,6 +44,9 @@ def list_models(as_json: bool) -> None:
             f"{m.id:<26} {m.precision:<9} {m.bytes / 1000:5.0f} {m.metrics.accuracy:9.4f} "
             f"{m.metrics.macro_f1:9.4f}  {m.split}{both}"
         )
+        for split, figures in m.metrics_of_other_splits.items():
+            name = "on new patients (inter split)" if split == "inter" else f"on the {split} split"
+            click.echo(f"  {name:<40} {figures.accuracy:9.4f} {figures.macro_f1:9.4f}")
 
 
 @models.command()

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
 from edge_ecg import config
 from edge_ecg.cli.interrupt import orderly_stop
-from edge_ecg.cli.report import DISCLAIMER, agreement_lines, event_sinks, stats_lines, warn_of_drops
+from edge_ecg.cli.report import (
+    DISCLAIMER,
+    agreement_lines,
+    event_sinks,
+    lost_output,
+    stats_lines,
+    tell,
+    tell_failure,
+)
 from edge_ecg.errors import DataError, EdgeEcgError
 from edge_ecg.infer import open_classifier
 from edge_ecg.io import Annotations, read_annotations
+from edge_ecg.manifest import load_bundle
 from edge_ecg.runner import Runner
 from edge_ecg.sinks.beats import BeatList
 from edge_ecg.sources.replay import open_replay
@@ -23,7 +33,7 @@ from edge_ecg.sources.replay import open_replay
 @click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
 @click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
 @click.option("--reference", metavar="ATR", type=click.Path(path_type=Path), help="Compare with these annotations.")
-@click.option("--jsonl", metavar="FILE|-", help="JSON lines to a file, or to stdout and nothing else there.")
+@click.option("--jsonl", metavar="FILE|-", help="JSON lines: appends to FILE; - for stdout, and nothing else there.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings file.")
 def replay(
     path: Path,
@@ -35,6 +45,8 @@ def replay(
     config_path: Path | None,
 ) -> None:
     """Label the beats of a recording: a WFDB record (with or without .hea), or raw bytes of a board.
+
+    Ctrl-C ends it early: what was read is labelled, the exit code is 130.
 
     \b
     Example:
@@ -48,7 +60,8 @@ def replay(
     classifier = open_classifier(settings.model.id)
     beats = BeatList()
     sinks = [beats, *event_sinks(settings.output.jsonl)]
-    runner = Runner(source, classifier, sinks, lead=settings.signal.lead, invert=settings.signal.invert)
+    signal = settings.signal
+    runner = Runner(source, classifier, sinks, lead=signal.lead, invert=signal.invert, on_failure=tell_failure)
     broken: EdgeEcgError | None = None
     with orderly_stop(runner.stop) as interrupted:
         try:
@@ -60,13 +73,23 @@ def replay(
         if notes is not None:
             is_whole = broken is None and not interrupted.happened
             lines += agreement_lines(notes, beats, None if is_whole else runner.stats.n_samples)
+        if beats.fs_hz == 360.0 and re.fullmatch(r"[12]\d\d", path.stem) and _learned_mitdb(settings.model.id):
+            lines.append("note      beats of MIT-BIH records took part in training: no test")
         for line in [*lines, DISCLAIMER]:
-            click.echo(line, err=True)
-    warn_of_drops(runner.sinks)
+            tell(line)
+    lost = lost_output(runner.sinks[1:])
+    if broken is None and lost is not None:
+        raise lost
+    if lost is not None:
+        tell(f"edge-ecg: {lost}")
     if broken is not None:
         raise broken
     if interrupted.happened:
         raise KeyboardInterrupt
+
+
+def _learned_mitdb(model: str) -> bool:
+    return load_bundle(model).manifest.dataset == "mitdb"
 
 
 def _read_reference(path: Path) -> Annotations:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
 import click
 
+from edge_ecg.cli.streams import flush_or_drop
 from edge_ecg.io import Annotations
 from edge_ecg.scoring.agreement import compare
-from edge_ecg.sinks import GuardedSink, Sink
+from edge_ecg.sinks import GuardedSink, OutputError, Sink
 from edge_ecg.sinks.beats import BeatList
 from edge_ecg.sinks.console import ConsoleSink
 from edge_ecg.sinks.jsonl import JsonlFileSink, JsonlSink
 from edge_ecg.stats import RunStats
 from firmware_bridge.blocks import LinkStats
 
-__all__ = ["DISCLAIMER", "agreement_lines", "event_sinks", "link_line", "stats_lines", "warn_of_drops"]
+__all__ = [
+    "DISCLAIMER",
+    "agreement_lines",
+    "event_sinks",
+    "link_line",
+    "lost_output",
+    "stats_lines",
+    "tell",
+    "tell_failure",
+]
 
 DISCLAIMER = "Research software, not a medical device."
 
@@ -68,18 +79,41 @@ def stats_lines(stats: RunStats) -> list[str]:
 def link_line(stats: LinkStats) -> str:
     """Counters of a link as a line."""
     errors = stats.crc_errors + stats.frame_errors
+    dropped = f", {stats.queue_drops} bytes dropped unread" if stats.queue_drops else ""
     return (
         f"link      {stats.bytes_received} bytes, {stats.frames_ok} frames, {errors} bad frames, "
-        f"{stats.samples_received} samples, {stats.samples_lost} lost, {stats.overruns} overruns"
+        f"{stats.samples_received} samples, {stats.samples_lost} lost, {stats.overruns} overruns{dropped}"
     )
 
 
-def warn_of_drops(sinks: Sequence[GuardedSink]) -> None:
-    """Say on stderr what a failing sink lost."""
-    for sink in sinks:
-        if sink.failure:
-            click.echo(
-                f"edge-ecg: output failed ({sink.failure}); {sink.n_dropped} events were not written. "
-                "Make room or name another file; the labels went on.",
-                err=True,
-            )
+def tell(line: str) -> None:
+    """Write a line to stderr; where that is gone (a closed terminal), the run goes on without."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
+
+
+def tell_failure(sink: GuardedSink) -> None:
+    """Say at once that an output fails."""
+    tell(f"edge-ecg: cannot write {_place(sink)}: {sink.failure}. The labels go on.")
+
+
+def lost_output(outputs: Sequence[GuardedSink]) -> OutputError | None:
+    """What failing outputs lost; None when what should be kept is there.
+
+    One that failed beside one that did not is only told of, but for a file: that was asked for to be kept.
+    """
+    if any(sink.gone or sink.failure for sink in outputs):
+        flush_or_drop(sys.stdout)  # a console that went away beside a file that did not is no error
+    failed = [sink for sink in outputs if sink.failure]
+    if not failed:
+        return None
+    lost = "; ".join(f"{_place(s)}: {s.failure}, {s.n_dropped} events were not written" for s in failed)
+    error = OutputError(f"cannot write {lost}", "Make room or name another file")
+    if len(failed) == len(outputs) or any(sink.lasting for sink in failed):
+        return error
+    tell(f"edge-ecg: {error}")
+    return None
+
+
+def _place(sink: GuardedSink) -> str:
+    return "the file of --jsonl" if sink.lasting else "the output"

@@ -8,7 +8,7 @@ import click
 
 from edge_ecg import config
 from edge_ecg.cli.interrupt import orderly_stop
-from edge_ecg.cli.report import DISCLAIMER, event_sinks, link_line, stats_lines, warn_of_drops
+from edge_ecg.cli.report import DISCLAIMER, event_sinks, link_line, lost_output, stats_lines, tell, tell_failure
 from edge_ecg.errors import EdgeEcgError, SourceError
 from edge_ecg.infer import open_classifier
 from edge_ecg.leads import pick_lead
@@ -25,7 +25,7 @@ from firmware_bridge.ports import list_ports
 @click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
 @click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
 @click.option("--uv-per-lsb", type=float, help="Microvolts per ADC count, for a board that does not know.")
-@click.option("--jsonl", metavar="FILE|-", help="JSON lines to a file, or to stdout and nothing else there.")
+@click.option("--jsonl", metavar="FILE|-", help="JSON lines: appends to FILE; - for stdout, and nothing else there.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings file.")
 def run_command(
     port: str | None,
@@ -37,7 +37,7 @@ def run_command(
     jsonl: str | None,
     config_path: Path | None,
 ) -> None:
-    """Label beats from a board on a serial port, until Ctrl-C.
+    """Label beats from a board on a serial port, until Ctrl-C (exit code 0).
 
     Only battery power or an isolated supply and isolated USB while electrodes touch a person.
 
@@ -70,7 +70,8 @@ def run_command(
     except BaseException:
         source.close()
         raise
-    runner = Runner(source, classifier, sinks, lead=settings.signal.lead, invert=settings.signal.invert)
+    signal = settings.signal
+    runner = Runner(source, classifier, sinks, lead=signal.lead, invert=signal.invert, on_failure=tell_failure)
     broken: LinkError | EdgeEcgError | None = None
     with orderly_stop(runner.stop):
         try:
@@ -78,8 +79,12 @@ def run_command(
         except (LinkError, EdgeEcgError) as error:
             broken = error
     for line in [*stats_lines(runner.stats), link_line(source.stats())]:
-        click.echo(line, err=True)
-    warn_of_drops(runner.sinks)
+        tell(line)
+    lost = lost_output(runner.sinks)
+    if broken is None and lost is not None:
+        raise lost
+    if lost is not None:
+        tell(f"edge-ecg: {lost}")
     if broken is not None:
         raise broken
 

@@ -8,18 +8,15 @@ from pathlib import Path
 import click
 
 from edge_ecg.cli.interrupt import orderly_stop
+from edge_ecg.cli.ranges import SPEED, NumberRange
 from edge_ecg.sources.virtual import EXCERPT, board_of_record, synthetic_board
 from firmware_bridge.simulator import PtyBoard
 
 
 @click.command()
-@click.option(
-    "--record", type=click.Path(path_type=Path), help="WFDB record to play; default: the shipped excerpt."
-)
-@click.option("--synthetic", "hr_bpm", type=click.FloatRange(20, 250), help="A made-up heart of this rate instead.")
-@click.option(
-    "--speed", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="Times real time."
-)
+@click.option("--record", type=click.Path(path_type=Path), help="WFDB record to play; default: the shipped excerpt.")
+@click.option("--synthetic", "hr_bpm", type=NumberRange(20, 250), help="A made-up heart of this rate instead.")
+@click.option("--speed", type=SPEED, default=1.0, show_default=True, help="Times real time.")
 @click.option("--pty-link", type=click.Path(path_type=Path), help="Make this symbolic link to the terminal.")
 def simulate(record: Path | None, hr_bpm: float | None, speed: float, pty_link: Path | None) -> None:
     """Play a board on a virtual serial port, until the record ends or Ctrl-C.
@@ -32,10 +29,10 @@ def simulate(record: Path | None, hr_bpm: float | None, speed: float, pty_link: 
       edge-ecg run --port /tmp/board             (in another terminal)
     """
     if record is not None and hr_bpm is not None:
-        raise click.UsageError("--record and --synthetic exclude each other")
+        raise click.UsageError("--record and --synthetic exclude each other.")
     board = synthetic_board(hr_bpm, speed) if hr_bpm is not None else board_of_record(record or EXCERPT, speed)
     stopped = threading.Event()
-    with PtyBoard(board, pty_link) as pty, orderly_stop(stopped.set):
+    with orderly_stop(stopped.set), PtyBoard(board, pty_link) as pty:
         click.echo(str(pty_link or pty.path))
         click.echo(
             f"{board.info.name}: {board.info.fs_hz:g} Hz, leads {', '.join(board.info.leads)}, {speed:g} x real time. "

@@ -23,7 +23,6 @@ __all__ = ["PREPROCESSING_VERSION", "BeatWindow", "PreprocessParams", "Preproces
 PREPROCESSING_VERSION = 1
 """Raised whenever the same parameters would give other windows (a golden-window test forces it)."""
 
-_KEEP_S = 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,10 @@ class PreprocessParams:
 
     highpass_hz: float = 0.5
     window: WindowShape = field(default_factory=WindowShape)
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.highpass_hz < 0.5 * self.window.fs_hz:
+            raise ValueError(f"highpass_hz must lie between 0 and half the rate, not at {self.highpass_hz:g}")
 
     def fingerprint(self) -> str:
         """Hash of the parameters and of the version of this code (not of float outputs: platforms differ)."""
@@ -50,7 +53,7 @@ class BeatWindow:
     rr_s
         The R-R interval before it, s; None for the first beat and behind a gap.
     rr_median_s
-        T, the median of the past R-R intervals, s.
+        T, the median of the past R-R intervals, s; None while there is none (the window then takes a default).
     window
         ``(187,) float32`` in [0, 1].
     needed_index
@@ -61,7 +64,7 @@ class BeatWindow:
 
     r_pos: float
     rr_s: float | None
-    rr_median_s: float
+    rr_median_s: float | None
     window: NDArray[np.float32]
     needed_index: int
     short: bool
@@ -71,7 +74,7 @@ class BeatWindow:
 class _Pending:
     r_pos: float
     rr_s: float | None
-    rr_median_s: float
+    rr_median_s: float | None
     begin: int
     end: int
 
@@ -149,7 +152,9 @@ class Preprocessor:
         return BeatWindow(p.r_pos, p.rr_s, p.rr_median_s, window, self._first_index + needed, short)
 
     def _trim(self) -> None:
-        keep = round(_KEEP_S * self._params.window.fs_hz)
+        # A window is cut at the latest when its beat is decided: its scale, the window, and some room for that.
+        shape = self._params.window
+        keep = shape.n_samples + round((shape.scale_history_s + 2.0) * shape.fs_hz)
         if self._pending:
             keep = max(keep, self._ring_start + len(self._ring) - self._pending[0].begin + keep)
         if len(self._ring) > 2 * keep:

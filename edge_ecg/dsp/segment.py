@@ -33,9 +33,17 @@ class WindowShape:
     scale_history_s: float = 10.0
     scale: Literal["robust"] = "robust"
 
-    def n_wanted(self, rr_median_s: float) -> int:
-        """Samples from R on that a beat of this rhythm fills, at most `n_samples`."""
-        return min(self.n_samples, max(1, round(self.length_rr * rr_median_s * self.fs_hz)))
+    def __post_init__(self) -> None:
+        for name in ("fs_hz", "n_samples", "length_rr", "rr_history_s", "rr_default_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"window.{name} must lie above 0, not {getattr(self, name)}")
+        if self.fs_hz < 50.0 or self.scale_history_s < 1.0:
+            raise ValueError("a beat window has at least 50 Hz and a scale of at least the past second")
+
+    def n_wanted(self, rr_median_s: float | None) -> int:
+        """Samples from R on that a beat of this rhythm fills, at most `n_samples`; None: not known yet."""
+        rr_s = self.rr_default_s if rr_median_s is None else rr_median_s
+        return min(self.n_samples, max(1, round(self.length_rr * rr_s * self.fs_hz)))
 
 
 class RrHistory:
@@ -60,11 +68,9 @@ class RrHistory:
         """The next R peak follows a gap: the interval before it is not known."""
         self._last_r_s = None
 
-    def median_s(self) -> float:
-        """T, in s: the median of the remembered intervals, a default before there is one."""
-        if not self._ends:
-            return self._shape.rr_default_s
-        return median(rr_s for _, rr_s in self._ends)
+    def median_s(self) -> float | None:
+        """T, in s: the median of the remembered intervals; None while there is none."""
+        return median(rr_s for _, rr_s in self._ends) if self._ends else None
 
 
 def cut_window(past_mv: NDArray[np.float32], n_window: int, shape: WindowShape) -> NDArray[np.float32]:

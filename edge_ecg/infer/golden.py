@@ -50,8 +50,10 @@ def check_golden(bundle: Bundle) -> int:
     file = bundle.folder / "golden.json"
     try:
         golden = decode(GoldenBeats, json.loads(file.read_text("utf-8")), where=str(file), error=ModelError)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{file} cannot be read: {error}", "Fetch the bundle again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{file} cannot be read: {error}", "Get the bundle again, or convert its run again") from None
+    if not golden.beats:
+        raise ModelError(f"{file} holds no beat", "Get the bundle again, or convert its run again")
     classifier = TfliteClassifier(bundle)
     for k, beat in enumerate(golden.beats):
         probs = classifier.classify(np.array(beat.window, dtype=np.float32) / np.float32(255.0))

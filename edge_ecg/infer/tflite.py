@@ -87,7 +87,7 @@ class TfliteClassifier:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(
                 f"{bundle.folder / 'model.tflite'} is no model that {self.runtime} can run: {first_line}",
-                "Convert the run again, or fetch the bundle again",
+                "Convert the run again, or get the bundle again",
             ) from None
         self._input = self._checked(self._interpreter.get_input_details(), manifest.input, "input", bundle)
         self._output = self._checked(self._interpreter.get_output_details(), manifest.output, "output", bundle)
@@ -105,9 +105,9 @@ class TfliteClassifier:
         same_scale = bool(np.isclose(scale, spec.scale, rtol=1e-5, atol=1e-12)) and zero_point == spec.zero_point
         if shape != spec.shape or dtype != spec.dtype or not same_scale:
             raise ModelError(
-                f"the {what} of {bundle.manifest.id} is {dtype}{list(shape)} scale {scale:.3g}, "
-                f"its manifest says {spec.dtype}{list(spec.shape)} scale {spec.scale:.3g}",
-                "The model and the manifest do not belong together: fetch the bundle again",
+                f"the {what} of {bundle.manifest.id} is {dtype}{list(shape)} scale {scale:.3g} zero {zero_point}, "
+                f"its manifest says {spec.dtype}{list(spec.shape)} scale {spec.scale:.3g} zero {spec.zero_point}",
+                "The model and the manifest do not belong together: get the bundle again",
             )
         return int(found["index"])
 

@@ -25,6 +25,8 @@ class Agreement:
     ----------
     n_reference, n_matched, n_missed, n_extra
         Annotated beats, those found, those not, detections without one.
+    n_in_flutter
+        Detections in flutter or fibrillation, where there is no beat to find: they count for nothing.
     confusion
         Labels of the matched beats that carry one of the five classes; rows are the experts.
     """
@@ -33,6 +35,7 @@ class Agreement:
     n_matched: int
     n_missed: int
     n_extra: int
+    n_in_flutter: int
     confusion: Confusion
 
     @property
@@ -52,6 +55,7 @@ class Agreement:
         lines = [
             f"beats     {self.n_reference} annotated: {self.n_matched} found, {self.n_missed} missed, "
             f"{self.n_extra} extra (Se {100 * self.se:.2f} %, +P {100 * self.ppv:.2f} %)",
+            *([f"flutter   {self.n_in_flutter} detections in it left out"] if self.n_in_flutter else []),
             f"labels    {agreed} of {labelled} agree ({100 * agreed / max(1, labelled):.2f} %)",
         ]
         for name, figures in zip(_CLASSES, self.confusion.per_class(), strict=True):
@@ -90,7 +94,10 @@ def compare(
         if beats[i][1] in AAMI5 and found[j][1] in _CLASSES
     ]
     confusion = Confusion.of([a for a, _ in pairs], [b for _, b in pairs], len(_CLASSES))
-    return Agreement(len(beats), len(match.pairs), len(match.missed), len(match.extra), confusion)
+    n_in_flutter = len(detected) - len(found)
+    return Agreement(
+        len(beats), len(match.pairs), len(match.missed), len(match.extra), n_in_flutter, confusion
+    )
 
 
 def _flutter(samples: Sequence[int], symbols: Sequence[str]) -> list[tuple[int, int]]:

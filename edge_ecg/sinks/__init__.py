@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import ClassVar, Protocol
 
+from edge_ecg.errors import EdgeEcgError
 from edge_ecg.types import Event
 
-__all__ = ["GuardedSink", "Sink"]
+__all__ = ["GuardedSink", "OutputError", "Sink"]
+
+
+class OutputError(EdgeEcgError):
+    """Events that should be kept could not be written."""
+
+    exit_code = 5
 
 
 class Sink(Protocol):
-    """One destination of events."""
+    """One destination of events.
+
+    Attributes
+    ----------
+    lasting
+        What it takes is kept (a file); False for a reader that may go away.
+    """
+
+    lasting: ClassVar[bool]
 
     def emit(self, event: Event) -> None:
         """Take one event. May raise `OSError`: a full disk, a reader that went away."""
@@ -23,25 +39,39 @@ class GuardedSink:
     """Keeps a failing sink from stopping the labels: after an `OSError` it counts what it drops.
 
     It tries again after as many events as it dropped so far (1, 2, 4, ... up to 1024), so that a disk with room
-    again is written to again. A reader that went away (`BrokenPipeError`) is passed on.
+    again is written to again. A reader that went away (`BrokenPipeError`) is passed on once; then all is dropped.
+
+    Parameters
+    ----------
+    on_failure
+        Called at the first failure.
 
     Attributes
     ----------
+    lasting
+        As of the sink behind.
     n_dropped
         Events lost.
     failure
         The first error, as text; None while all is well.
+    gone
+        The reader went away.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, on_failure: Callable[[GuardedSink], None] | None = None) -> None:
         self._sink = sink
+        self._on_failure = on_failure
+        self.lasting = sink.lasting
         self.n_dropped = 0
         self.failure: str | None = None
+        self.gone = False
         self._skip = 0
         self._backoff = 1
 
     def emit(self, event: Event) -> None:
         """Pass one event on, or count it as dropped."""
+        if self.gone:
+            return
         if self._skip:
             self._skip -= 1
             self.n_dropped += 1
@@ -50,18 +80,25 @@ class GuardedSink:
             self._sink.emit(event)
             self._backoff = 1
         except BrokenPipeError:
+            self.gone = True
             raise
         except OSError as error:
-            self.failure = self.failure or (error.strerror or str(error))
             self.n_dropped += 1
             self._skip = self._backoff
             self._backoff = min(1024, 2 * self._backoff)
+            self._fail(error)
 
     def close(self) -> None:
         """Close the sink behind; an error then is kept as its failure."""
         try:
             self._sink.close()
         except BrokenPipeError:
-            raise
+            self.gone = True
         except OSError as error:
-            self.failure = self.failure or (error.strerror or str(error))
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        if self.failure is None:
+            self.failure = error.strerror or str(error)
+            if self._on_failure is not None:
+                self._on_failure(self)

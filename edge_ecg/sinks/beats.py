@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from edge_ecg.types import Classified, Event, ModelEvent
 
 __all__ = ["BeatList"]
@@ -17,6 +19,8 @@ class BeatList:
     fs_hz
         Rate that ``samples`` count in; None before the first event of a stream.
     """
+
+    lasting: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.samples: list[int] = []

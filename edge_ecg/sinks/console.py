@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 from edge_ecg.types import Classified, Event, GapEvent, LeadOffEvent, LinkEvent, ModelEvent, QualityEvent
 
@@ -22,6 +22,8 @@ class ConsoleSink:
     colour
         Colour the labels (for a terminal).
     """
+
+    lasting: ClassVar[bool] = False
 
     def __init__(self, stream: TextIO, *, colour: bool = False) -> None:
         self._stream = stream
@@ -62,8 +64,8 @@ class ConsoleSink:
             case ModelEvent():
                 scale = "" if event.stream.calibrated else ", amplitudes not calibrated"
                 return (
-                    f"stream {event.stream.stream}: {event.stream.fs_hz:g} Hz{scale}; labelled by {event.model_id}\n"
-                    + _HEADING
+                    f"stream {event.stream.stream}: {event.stream.fs_hz:g} Hz, lead {event.lead}{scale}; "
+                    f"labelled by {event.model_id}\n" + _HEADING
                 )
             case LinkEvent():
                 return f"link {event.state}: {event.detail}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from edge_ecg.errors import UsageError
 from edge_ecg.types import (
@@ -25,6 +26,9 @@ __all__ = ["SCHEMA", "JsonlFileSink", "JsonlSink", "as_json"]
 SCHEMA = 1
 """Version of the line format; raised when a field changes its meaning or goes."""
 
+
+_HEAD = re.compile(rb'\{"schema":\d+,"type":"[a-z_]')
+"""How each line begins."""
 
 _LAST_UTC_S = 6e10
 """What lies beyond (the years 68 and 3871) is a damaged header, and past what a calendar holds."""
@@ -65,6 +69,7 @@ def as_json(event: Event) -> dict[str, Any]:
         case ModelEvent():
             return {
                 **_head("model", event.stream, event.at_index),
+                "lead": event.lead,
                 "model": event.model_id,
                 "sha256": event.sha256,
                 "fs_hz": event.stream.fs_hz,
@@ -84,6 +89,8 @@ class JsonlSink:
     stream
         An open text stream; not closed here.
     """
+
+    lasting: ClassVar[bool] = False
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -110,12 +117,19 @@ class JsonlFileSink:
     Raises
     ------
     UsageError
-        When the file cannot be opened.
+        When the file cannot be opened, or holds something else: a slip must not write into a recording.
     """
+
+    lasting: ClassVar[bool] = True
 
     def __init__(self, path: str | Path) -> None:
         file = Path(os.path.expanduser(path))
         try:
+            if not _is_ours(file):
+                raise UsageError(
+                    f"{path} is not empty and does not begin with a JSON line of edge-ecg",
+                    "Choose another name for the JSON lines",
+                )
             self._torn = _ends_in_mid_line(file)
             self._file = file.open("ab", buffering=0)
         except (OSError, ValueError) as error:
@@ -141,6 +155,15 @@ class JsonlFileSink:
 
 def _line(event: Event) -> str:
     return json.dumps(as_json(event), separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file may be appended to: absent, empty, no regular file, or begun by us (torn after a few bytes?)."""
+    if not file.is_file():
+        return True
+    with file.open("rb") as held:
+        first = held.read(64)
+    return _HEAD.match(first) is not None or f'{{"schema":{SCHEMA},"type":"'.encode().startswith(first)
 
 
 def _ends_in_mid_line(file: Path) -> bool:

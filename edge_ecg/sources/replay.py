@@ -13,9 +13,9 @@ from edge_ecg.io import Record, read_record, record_stem
 from edge_ecg.sources import Item
 from edge_ecg.sources.boards import BoardScale
 from edge_ecg.types import SampleBlock, StreamInfo
-from firmware_bridge.blocks import RawBlock
+from firmware_bridge.blocks import BoardInfo, RawBlock
 from firmware_bridge.protocols import open_decoder
-from firmware_bridge.wire import Hello
+from firmware_bridge.wire import Hello, Stopped
 
 __all__ = ["RawCaptureSource", "RecordSource", "open_replay"]
 
@@ -95,7 +95,7 @@ class RawCaptureSource:
         self._stopped = False
 
     def items(self) -> Iterator[Item | None]:
-        """A stream for each HELLO, and its blocks.
+        """A stream for each HELLO and each session, and its blocks.
 
         Raises
         ------
@@ -105,16 +105,24 @@ class RawCaptureSource:
         decoder = open_decoder("edge")
         scale: BoardScale | None = None
         n_streams = 0
+        ended = False
         for data in self._chunks():
             for message in decoder.feed(data, 0.0):
-                # A HELLO behind samples is a board that restarted: its numbers begin anew.
-                if isinstance(message, Hello) and (
-                    scale is None or scale.first_sample is not None or scale.info != message.info
-                ):
-                    scale = BoardScale(message.info, self._uv_per_lsb)
+                info: BoardInfo | None = None
+                if isinstance(message, Stopped):
+                    ended = True
+                elif isinstance(message, Hello):
+                    # Behind samples, it is a board that restarted: its numbers begin anew.
+                    if scale is None or scale.first_sample is not None or scale.info != message.info:
+                        info = message.info
+                elif ended and scale is not None and isinstance(message, RawBlock):
+                    # Another session: how long the pause before it was, nobody knows.
+                    info = scale.info
+                if info is not None:
+                    scale, ended = BoardScale(info, self._uv_per_lsb), False
                     n_streams += 1
                     yield scale.stream(f"{self._path.stem}-{n_streams}", None)
-                elif isinstance(message, RawBlock) and scale is not None:
+                if isinstance(message, RawBlock) and scale is not None:
                     # When the bytes once arrived, the file does not say.
                     yield replace(scale.block(message), host_s=None)
             if self._stopped:

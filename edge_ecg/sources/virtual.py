@@ -21,8 +21,8 @@ EXCERPT = Path(__file__).parent.parent / "excerpts" / "mitdb_223"
 """The shipped excerpt of record 223 of the MIT-BIH Arrhythmia Database (ODC-By, ATTRIBUTION.md beside it)."""
 
 
-def board_of_record(path: str | Path, speed: float | None) -> VirtualBoard:
-    """A board that plays a WFDB record as its ADC would count it.
+def board_of_record(path: str | Path, speed: float | None, *, loop: bool = False) -> VirtualBoard:
+    """A board that plays a WFDB record as its ADC would count it, once or over and over.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def board_of_record(path: str | Path, speed: float | None) -> VirtualBoard:
         gain_per_mv = gains.pop()
         lsb_nv = 1e6 / abs(gain_per_mv)
         counts = counts if gain_per_mv > 0 else -counts
-    return _board(_info(record.header.name, record.header.fs_hz, record.header.leads, lsb_nv), counts, speed)
+    return _board(_info(record.header.name, record.header.fs_hz, record.header.leads, lsb_nv), counts, speed, loop)
 
 
 def synthetic_board(
@@ -51,17 +51,17 @@ def synthetic_board(
     """A board on a made-up heart that beats ``hr_bpm`` times a minute, 1 uV a count."""
     samples_mv, _, _ = synthetic_ecg(fs_hz, duration_s, hr_bpm)
     counts = np.rint(samples_mv * 1e3).astype(np.int32)[:, None]
-    return _board(_info("synthetic", fs_hz, ("synthetic",), 1e3), counts, speed)
+    return _board(_info("synthetic", fs_hz, ("synthetic",), 1e3), counts, speed, loop=False)
 
 
-def _board(info: BoardInfo, counts: NDArray[np.integer], speed: float | None) -> VirtualBoard:
+def _board(info: BoardInfo, counts: NDArray[np.integer], speed: float | None, loop: bool) -> VirtualBoard:
     if len(info.leads) > MAX_LEADS:
         raise UsageError(
             f"{info.name} would have {len(info.leads)} leads, a board has at most {MAX_LEADS}",
             "Play a record of fewer leads",
         )
     try:
-        return VirtualBoard(info, counts, speed)
+        return VirtualBoard(info, counts, speed, loop=loop)
     except ValueError as error:
         raise UsageError(f"{info.name} cannot be made: {error}", "Try another record or --speed") from None
 

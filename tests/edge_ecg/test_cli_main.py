@@ -17,7 +17,6 @@ import edge_ecg
 from edge_ecg.cli import main as cli
 from edge_ecg.cli.checkout import find_checkout, load_verb, missing_library
 from edge_ecg.errors import DataError, EdgeEcgError, ModelError, SourceError, UsageError
-from edge_ecg.registry import Registry
 from firmware_bridge.blocks import LinkError
 
 
@@ -77,7 +76,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (DataError("file\ncut short"), 5, "edge-ecg: file cut short\n"),
         (EdgeEcgError("odd"), 70, "edge-ecg: odd\n"),
         (KeyboardInterrupt(), 130, "edge-ecg: stopped\n"),
-        (click.UsageError("bad option"), 2, "edge-ecg: bad option Try `edge-ecg broken -h`.\n"),
+        (click.UsageError("bad option"), 2, "edge-ecg: bad option. Try `edge-ecg broken -h`.\n"),
         (click.ClickException("bad"), 2, "edge-ecg: bad\n"),
         (
             ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow"),
@@ -151,9 +150,32 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_config_show(
-    capsys: pytest.CaptureFixture[str], elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("args", [["models", "list"], ["--help"], ["config", "example"]])
+def test_a_full_stdout_is_one_line(
+    args: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for wanted in ("No space left on device", "standard output is closed"):
+        with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full if "space" in wanted else None)
+            assert cli.run(args) == 5
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"edge-ecg: cannot write the output: {wanted}. ")
+
+
+def test_the_interpreter_does_not_complain_of_a_full_stdout() -> None:
+    for flags in ((), ("-u",)):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, *flags, "-m", "edge_ecg.cli.main", "config", "example"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
+
+
+def test_config_show(capsys: pytest.CaptureFixture[str], elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (elsewhere / "edge-ecg.toml").write_text('[link]\nport = "/dev/x"\n', encoding="utf-8")
     monkeypatch.setenv("EDGE_ECG__LINK__BAUD", "9600")
     assert cli.run(["config", "show", "--origin"]) == 0
@@ -176,10 +198,7 @@ def test_config_example_passes_config_check(capsys: pytest.CaptureFixture[str], 
     assert capsys.readouterr().out == "mine.toml: ok\n"
     (elsewhere / "mine.toml").write_text("[link]\nbauds = 1\n", encoding="utf-8")
     assert cli.run(["config", "check", "mine.toml"]) == 2
-    assert (
-        capsys.readouterr().err
-        == 'edge-ecg: mine.toml: unknown key "link.bauds". Did you mean "link.baud"?\n'
-    )
+    assert capsys.readouterr().err == 'edge-ecg: mine.toml: unknown key "link.bauds". Did you mean "link.baud"?\n'
 
 
 def test_doctor_prints_every_check(capsys: pytest.CaptureFixture[str]) -> None:
@@ -284,10 +303,3 @@ def test_a_missing_module_of_ours_is_no_missing_library() -> None:
     assert missing_library(ModuleNotFoundError(name="train.absent")) is None
     with pytest.raises(ModuleNotFoundError):
         load_verb("edge-ecg train", "train.absent_module:train")
-
-
-def test_registry_names_the_nearest() -> None:
-    registry = Registry("sink", {"jsonl": "json:dumps", "console": "absent_module:Console"})
-    assert registry.load("jsonl") is json.dumps
-    with pytest.raises(UsageError, match=r'there is no sink called "jsonk"\. Did you mean "jsonl"\?'):
-        registry.load("jsonk")

@@ -32,6 +32,7 @@ def test_the_list_has_size_figures_and_split(capsys: pytest.CaptureFixture[str])
     for name in shipped_ids():
         (line,) = [line for line in out.splitlines() if line.startswith(name)]
         assert "patients on both sides" in line
+    assert "  on new patients (inter split)" in out
     assert run(["models", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["id"] for row in rows] == list(shipped_ids())

@@ -27,7 +27,8 @@ BEAT_FIELDS = [
     *("schema", "type", "stream", "sample", "t_s", "utc", "lead", "label", "probs"),
     *("model", "rr_s", "hr_bpm", "quality", "flags", "reject", "lag_ms"),
 ]
-MODEL_FIELDS = ["schema", "type", "stream", "sample", "t_s", "utc", "model", "sha256", "fs_hz", "leads", "calibrated"]
+MODEL_FIELDS = ["schema", "type", "stream", "sample", "t_s", "utc", "lead", "model", "sha256", "fs_hz"]
+MODEL_FIELDS += ["leads", "calibrated"]
 
 
 @pytest.fixture(name="replay")
@@ -146,13 +147,13 @@ def test_a_record_may_be_named_with_or_without_its_suffix(
 
 def test_a_json_file_is_appended_to_and_stdout_keeps_the_text(replay: Run, tmp_path: Path) -> None:
     file = tmp_path / "beats.jsonl"
-    file.write_text('{"mine":1}\n{"torn')
+    file.write_text('{"schema":1,"type":"link"}\n{"torn')
     for _ in range(2):
         code, out, _ = replay(EXCERPT, "--jsonl", file)
         assert code == 0
     n_beats = len(beat_lines(out))
     lines = file.read_text().splitlines()
-    assert lines[:2] == ['{"mine":1}', '{"torn']
+    assert lines[:2] == ['{"schema":1,"type":"link"}', '{"torn']
     assert len(beats_of("\n".join(lines[2:]))) == 2 * n_beats
 
 
@@ -380,11 +381,49 @@ def test_a_json_file_that_cannot_be_opened(replay: Run, tmp_path: Path) -> None:
 
 def test_a_full_disk_does_not_stop_the_labels(replay: Run) -> None:
     code, out, err = replay(EXCERPT, "--jsonl", "/dev/full")
-    assert code == 0
+    assert code == 5
     n_beats = len(beat_lines(out))
     assert n_beats > 490
     n_quality = out.count(" -- signal ")
-    assert f"No space left on device); {n_beats + n_quality + 1} events were not written" in one_error(err)
+    first, last = [line for line in err.splitlines() if line.startswith("edge-ecg: ")]
+    assert first.endswith("No space left on device. The labels go on.")
+    assert f"No space left on device, {n_beats + n_quality + 1} events were not written" in last
+
+
+def test_a_full_console_costs_the_file_nothing(replay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for code, flags in ((0, ("--jsonl", "beats.jsonl")), (5, ()), (5, ("--jsonl", "-"))):
+        with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
+            assert run(["replay", str(EXCERPT), *flags]) == code
+    assert len(beats_of((tmp_path / "beats.jsonl").read_text())) > 490
+
+
+def test_a_reader_that_goes_away_costs_the_file_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "beats.jsonl"
+    command = f"{sys.executable} -m edge_ecg.cli.main replay {EXCERPT} --jsonl {file} | head -n 2"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 2
+    assert "edge-ecg: " not in done.stderr
+    n_beats = len(beats_of(file.read_text()))
+    assert f"labelled  {n_beats} beats" in done.stderr
+    assert n_beats > 490
+
+
+def test_json_lines_do_not_go_into_a_recording(replay: Run, tmp_path: Path) -> None:
+    stem = copy_excerpt(tmp_path)
+    before = stem.with_suffix(".dat").read_bytes()
+    for name, text in ((stem.with_suffix(".dat"), "rec.dat is not empty"), ("", "must not be empty")):
+        code, out, err = replay(stem, "--jsonl", name)
+        assert code == 2
+        assert text in one_error(err)
+        assert out == ""
+    assert stem.with_suffix(".dat").read_bytes() == before
+
+
+def test_a_record_that_was_learned_from_is_called_so(replay: Run, tmp_path: Path) -> None:
+    note = "beats of MIT-BIH records took part in training: no test"
+    assert note in replay(copy_excerpt(tmp_path, "223"))[2]
+    assert note not in replay(copy_excerpt(tmp_path, "rec"))[2]
 
 
 def test_a_rate_at_which_no_beats_are_found(replay: Run, tmp_path: Path) -> None:

@@ -20,12 +20,14 @@ import serial
 
 from edge_ecg.cli import run as run_module
 from edge_ecg.cli.main import run
+from edge_ecg.cli.report import link_line
 from edge_ecg.infer.stub import StubClassifier
 from edge_ecg.io import read_record
 from edge_ecg.runner import Runner
 from edge_ecg.sinks.beats import BeatList
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
 from firmware_bridge import wire
+from firmware_bridge.blocks import LinkStats
 from firmware_bridge.ports import PortInfo
 from firmware_bridge.simulator import PtyBoard, VirtualBoard
 
@@ -136,6 +138,9 @@ def test_the_user_may_know_the_size_of_a_count(edge_ecg: Run) -> None:
         assert code == 0
         (model,) = [row for row in rows_of(out) if row["type"] == "model"]
         assert model["calibrated"] is calibrated
+    code, _, err = edge_ecg("run", "--port", "/dev/null", "--baud", "12345678901")
+    assert code == 2
+    assert "at most 20000000" in one_error(err)
     for wrong in ("0", "-1", "nan", "inf", "x"):
         code, _, err = edge_ecg("run", "--port", "/dev/null", "--uv-per-lsb", wrong)
         assert code == 2
@@ -162,7 +167,7 @@ def test_an_unplugged_board_leaves_its_labels_and_one_line(edge_ecg: Run, tmp_pa
         given_up.set()
         thread.join()
     assert code == 4
-    assert "went away" in one_error(err)
+    assert one_error(err) == f"edge-ecg: the board went away: {board.path} is gone. Check cable and supply"
     kept = beats_of(file.read_text())
     assert len(kept) >= 20
     assert kept[:-2] == expected[: len(kept) - 2]
@@ -238,12 +243,14 @@ def test_a_mistake_is_told_before_anything_streams(edge_ecg: Run) -> None:
 def test_a_full_disk_does_not_stop_the_labels(edge_ecg: Run) -> None:
     with PtyBoard(board_without_scale()) as board:
         code, out, err = edge_ecg("run", "--port", board.path, "--jsonl", "/dev/full")
-    assert code == 0
-    assert "events were not written" in one_error(err)
+    assert code == 5
+    first, last = [line for line in err.splitlines() if line.startswith("edge-ecg: ")]
+    assert "The labels go on" in first
+    assert "events were not written" in last
     assert "/min" in out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_ends_in_order(number: signal.Signals) -> None:
     with PtyBoard(board_of_record(EXCERPT, 20.0)) as board:
         process = subprocess.Popen(
@@ -277,3 +284,8 @@ def test_a_stub_needs_no_model_to_try_a_board() -> None:
         Runner(SerialLinkSource(board.path), StubClassifier(), [beats]).run()
     assert set(beats.labels) == {"N"}
     assert len(beats.samples) > 60
+
+
+def test_bytes_that_nobody_read_in_time_are_told() -> None:
+    assert "dropped" not in link_line(LinkStats())
+    assert link_line(LinkStats(queue_drops=7)).endswith("0 overruns, 7 bytes dropped unread")

@@ -76,7 +76,7 @@ def test_a_made_up_heart_and_the_end_of_the_record(tmp_path: Path) -> None:
     with simulate("--synthetic", 75, "--speed", 50) as process:
         assert process.stdout is not None
         assert len(first_samples(process.stdout.readline().strip(), 500)) == 500
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGHUP)
         process.communicate()
     assert process.returncode == 0
 
@@ -95,6 +95,9 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
         (2, ("--synthetic", "1000")),
         (2, ("--speed", "0")),
         (2, ("--speed", "nan")),
+        (2, ("--speed", "1e9")),
+        (2, ("--speed", "1e-7")),
+        (2, ("--synthetic", "nan")),
     ):
         assert run(["simulate", *map(str, args)]) == code, args
         err = capsys.readouterr().err

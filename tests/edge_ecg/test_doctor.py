@@ -70,6 +70,17 @@ def test_a_broken_settings_file_is_found(tmp_path: Path, monkeypatch: pytest.Mon
     assert "link.baud" in settings.next_step
 
 
+def test_the_model_of_the_settings_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGE_ECG__MODEL__ID", "nope")
+    (model,) = [check for check in examine() if check.name == "model in use"]
+    assert model.status == "fail"
+    monkeypatch.setenv("EDGE_ECG__LINK__BAUD", "fast")
+    (settings,) = [check for check in examine() if check.name == "settings"]
+    assert settings.status == "fail"
+    assert "EDGE_ECG__LINK__BAUD" in settings.detail
+
+
 def test_data_directory_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_ECG_DATA", str(tmp_path / "absent"))
     (data,) = [check for check in examine() if check.name == "data"]

@@ -64,6 +64,17 @@ def test_there_is_a_shipped_bundle_and_all_are_whole():
     assert verify_shipped() == [(name, None) for name in shipped_ids()]
 
 
+def test_the_shipped_baseline_reaches_what_the_project_asks_of_it():
+    m = load_bundle("mitdb-baseline-int8").manifest
+    assert (m.split, m.metrics.n, m.precision) == ("random", 21_892, "int8")
+    assert m.metrics.accuracy >= 0.985
+    assert m.metrics.macro_f1 >= 0.920
+    assert len(m.seeds) >= 3
+    best = max(m.seeds, key=lambda s: m.seeds[s].validation_accuracy + m.seeds[s].validation_macro_f1)
+    assert best == str(m.seed), "the seed is chosen on the validation part"
+    assert "inter" in m.metrics_of_other_splits, "what a new patient gets stands beside"
+
+
 def test_a_bundle_is_found_by_folder_manifest_or_model(bundle):
     for path in (bundle, str(bundle), bundle / "manifest.json", bundle / "model.tflite"):
         assert find_bundle(path) == bundle

@@ -255,7 +255,9 @@ def test_detection_goes_on_at_once_behind_a_loss(ecg_mv):
     behind = [b.beat for b in beats if b.beat.r_index >= end]
     assert behind[0].rr_prev_s is None
     assert behind[1].rr_prev_s == pytest.approx((behind[1].r_index - behind[0].r_index) / FS_HZ, abs=0.006)
-    assert behind[0].rr_median_s is not None
+    # The gap is longer than the 10 s that T remembers: no heart rate is better than an invented one.
+    assert (behind[0].rr_median_s, behind[0].hr_bpm) == (None, None)
+    assert behind[1].hr_bpm == pytest.approx(60.0 / behind[1].rr_prev_s)
     # The scale needs its 10 s of history anew.
     assert all(
         ("learning" in b.flags) == (b.r_index + 1.0 * FS_HZ < end + 10 * FS_HZ) for b in behind[:5] + behind[-5:]
@@ -321,7 +323,7 @@ def test_streams_of_nothing_and_of_next_to_nothing():
     assert pipeline.flush() == []
     for n in (0, 1, 2, 50):
         events = run([SampleBlock(np.zeros((n, 2), dtype=np.float32), 0)])
-        assert [type(e) for e in events] == [ModelEvent]
+        assert [type(e) for e in events] == [ModelEvent] * bool(n)
 
 
 @given(st.integers(1, 3000))
@@ -337,7 +339,7 @@ def test_a_stream_that_ends_anywhere_labels_every_detection(ecg_mv, n):
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 7199), st.integers(1, 400)), max_size=6), st.lists(st.integers(0, 900)))
-def test_values_that_are_none_are_held_and_never_come_out(ecg_mv, holes, sizes):
+def test_values_that_are_none_never_come_out_however_the_stream_is_cut(ecg_mv, holes, sizes):
     x_mv = ecg_mv[:7200].copy()
     for at, length in holes:
         x_mv[at : at + length] = np.random.default_rng(at).choice([np.nan, np.inf, -np.inf])
@@ -348,7 +350,26 @@ def test_values_that_are_none_are_held_and_never_come_out(ecg_mv, holes, sizes):
 
 def test_nothing_but_nan_has_no_beat():
     events = run([SampleBlock(np.full((7200, 2), np.nan, dtype=np.float32), 0)])
-    assert [type(e) for e in events] == [ModelEvent]
+    assert events == []
+
+
+def test_a_long_run_of_invalid_samples_is_a_gap_like_any_other(ecg_mv):
+    begin, end = 10_000, 20_000
+    x_mv = ecg_mv[:30_000].copy()
+    x_mv[begin:end] = np.nan
+    with_nan = run(cut(x_mv, []))
+    lost = run([SampleBlock(ecg_mv[:begin], 0), SampleBlock(ecg_mv[end:30_000], end)])
+    assert with_nan == lost == run(cut(x_mv, [37] * 900))
+    assert [(e.at_index, e.n_lost, e.interpolated) for e in of(GapEvent, with_nan)] == [(end, end - begin, False)]
+    assert not [b for b in of(Classified, with_nan) if begin <= b.beat.r_index < end]
+
+
+def test_invalid_samples_at_the_start_are_no_signal(ecg_mv):
+    x_mv = ecg_mv[:20_000].copy() + 5.0
+    x_mv[:5000] = np.nan
+    beats = of(Classified, run(cut(x_mv, [])))
+    wanted = of(Classified, run([SampleBlock(ecg_mv[5000:20_000] + np.float32(5.0), 5000)]))
+    assert [b.beat.r_index for b in beats] == [b.beat.r_index for b in wanted]
 
 
 def test_lead_off_is_told_when_it_changes(ecg_mv):
@@ -434,7 +455,7 @@ def test_an_inverted_lead_is_labelled_as_if_it_were_upright(ecg_mv):
 
 def test_the_model_is_told_first(ecg_mv):
     events = run(cut(ecg_mv[:3600], [], 77))
-    assert events[0] == ModelEvent(STREAM, 77, "window-sum", "0")
+    assert events[0] == ModelEvent(STREAM, 77, "MLII", "window-sum", "0")
     assert len(of(ModelEvent, events)) == 1
 
 

@@ -45,6 +45,8 @@ class Scripted:
 class Kept:
     """Keeps all events."""
 
+    lasting = False
+
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.closed = False
@@ -204,3 +206,28 @@ def test_percentiles_of_delays() -> None:
     histogram.add(-1.0)
     assert histogram.percentile_s(100) == pytest.approx(20.0)
     assert RunStats().n_beats == 0
+
+
+class Gone(Kept):
+    """Its reader goes away at the third event."""
+
+    def emit(self, event: Event) -> None:
+        super().emit(event)
+        if len(self.events) >= 3:
+            raise BrokenPipeError
+
+
+class File(Kept):
+    """Keeps its events for good."""
+
+    lasting = True
+
+
+def test_a_reader_that_went_away_ends_it_unless_a_file_goes_on() -> None:
+    whole, file, gone = Kept(), File(), Gone()
+    Runner(Scripted([stream(), *blocks()]), StubClassifier(), [whole], clock=lambda: 0.0).run()
+    Runner(Scripted([stream(), *blocks()]), StubClassifier(), [gone, file], clock=lambda: 0.0).run()
+    assert file.events == whole.events
+    assert len(gone.events) == 3
+    with pytest.raises(BrokenPipeError):
+        Runner(Scripted([stream(), *blocks()]), StubClassifier(), [Kept(), Gone()]).run()

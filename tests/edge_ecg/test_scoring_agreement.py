@@ -71,6 +71,8 @@ def test_beats_and_detections_in_flutter_do_not_count():
     samples, symbols = [100, 500, 600, 700, 1500, 2000], ["N", "[", "V", "!", "]", "N"]
     agreement = compare(samples, symbols, [100, 510, 800, 1000, 2000], ["N"] * 5, 360.0)
     assert (agreement.n_reference, agreement.n_matched, agreement.n_missed, agreement.n_extra) == (2, 2, 0, 0)
+    assert agreement.n_in_flutter == 3
+    assert any("3 detections in it left out" in line for line in agreement.lines())
 
 
 def test_flutter_that_is_never_closed_lasts_to_the_end():

@@ -45,7 +45,7 @@ EVENTS: dict[str, Event] = {
     "gap": GapEvent(STREAM, 250, 7, interpolated=True),
     "lead_off": LeadOffEvent(STREAM, 250, off=True),
     "quality": QualityEvent(STREAM, 300, 250, noisy=True, quality=0.12345),
-    "model": ModelEvent(STREAM, 0, "m1", "ab" * 32),
+    "model": ModelEvent(STREAM, 0, "II", "m1", "ab" * 32),
     "link": LinkEvent("connected", "a board", STREAM),
 }
 HEAD = {"schema": 1, "stream": "s1", "sample": 250, "t_s": 1.0, "utc": "2001-09-09T01:46:41.000Z"}
@@ -74,6 +74,7 @@ LINES = {
         "sample": 0,
         "t_s": 0.0,
         "utc": "2001-09-09T01:46:40.000Z",
+        "lead": "II",
         "model": "m1",
         "sha256": "ab" * 32,
         "fs_hz": 250.0,
@@ -86,6 +87,8 @@ LINES = {
 
 class Failing:
     """A destination that fails as long as it is told to."""
+
+    lasting = False
 
     def __init__(self, error: OSError | None) -> None:
         self.error = error
@@ -135,7 +138,7 @@ def test_a_number_that_is_none_is_refused_rather_than_written() -> None:
 
 def test_a_file_is_appended_to_and_complete_at_each_event(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    file.write_text("before\n")
+    file.write_text('{"schema":1,"type":"gap"}\n')
     sink = JsonlSink.to_file(file)
     for n, event in enumerate(EVENTS.values(), start=2):
         sink.emit(event)
@@ -252,8 +255,40 @@ def test_a_reader_that_went_away_is_passed_on() -> None:
     sink = GuardedSink(Failing(BrokenPipeError()))
     with pytest.raises(BrokenPipeError):
         sink.emit(beat())
-    with pytest.raises(BrokenPipeError):
-        sink.close()
+    assert sink.gone
+    sink.emit(beat())
+    sink.close()
+
+
+def test_the_first_failure_is_told_at_once_and_no_other() -> None:
+    told: list[GuardedSink] = []
+    sink = GuardedSink(Failing(OSError(28, "full")), told.append)
+    assert not told
+    for n in range(1, 6):
+        sink.emit(beat(n))
+        assert told == [sink]
+
+
+@pytest.mark.parametrize(
+    "held", [b"", b'{"sch', b'{"schema":1,"type":"beat","stream":"x"}\n', b'{"schema":1,"type":"be']
+)
+def test_only_what_we_began_is_appended_to(tmp_path: Path, held: bytes) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(held)
+    sink = JsonlSink.to_file(file)
+    sink.emit(EVENTS["gap"])
+    sink.close()
+    assert file.read_bytes().startswith(held)
+    assert json.loads(file.read_text().splitlines()[-1])["type"] == "gap"
+
+
+@pytest.mark.parametrize("held", [b"\x00\x01" * 500, b'{"mine":1}\n', b"\n", b"record 1 360\n"])
+def test_what_is_not_ours_is_left_alone(tmp_path: Path, held: bytes) -> None:
+    file = tmp_path / "100.dat"
+    file.write_bytes(held)
+    with pytest.raises(UsageError, match=r"100\.dat is not empty.*Choose another name"):
+        JsonlSink.to_file(file)
+    assert file.read_bytes() == held
 
 
 def test_a_failure_at_the_close_is_kept() -> None:
@@ -309,8 +344,11 @@ def test_times_as_a_clock(t_s: float, text: str) -> None:
         (LeadOffEvent(STREAM, 250, off=False), "electrode on"),
         (EVENTS["quality"], "noisy"),
         (QualityEvent(STREAM, 250, 250, noisy=False, quality=0.9), "good again"),
-        (EVENTS["model"], "stream s1: 250 Hz; labelled by m1"),
-        (ModelEvent(StreamInfo("s", 125.0, ("I",), calibrated=False), 0, "m", ""), "amplitudes not calibrated"),
+        (EVENTS["model"], "stream s1: 250 Hz, lead II; labelled by m1"),
+        (
+            ModelEvent(StreamInfo("s", 125.0, ("I",), calibrated=False), 0, "I", "m", ""),
+            "lead I, amplitudes not calibrated",
+        ),
         (EVENTS["link"], "link connected: a board"),
     ],
 )

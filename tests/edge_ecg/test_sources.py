@@ -173,6 +173,19 @@ def test_a_restart_and_a_repeated_hello(record: Path, tmp_path: Path) -> None:
     assert firsts.count(0) == 2
 
 
+def test_another_session_of_the_same_board_is_another_stream(record: Path, tmp_path: Path) -> None:
+    board = board_of_record(record, None)
+    file = tmp_path / "capture.bin"
+    sessions = capture_of(board)
+    sessions += board.receive(wire.encode(wire.Start(), 2), 0.0)
+    while not board.finished:
+        sessions += board.advance(0.0)
+    file.write_bytes(sessions)
+    items = list(open_replay(file).items())
+    assert [item.stream for item in items if isinstance(item, StreamInfo)] == ["capture-1", "capture-2"]
+    assert sum(len(item.samples_mv) for item in items if isinstance(item, SampleBlock)) == 2 * N
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_damaged_capture_never_raises_anything_but_a_data_error(tmp_path: Path, data: st.DataObject) -> None:

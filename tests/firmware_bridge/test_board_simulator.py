@@ -173,6 +173,13 @@ def test_a_link_of_an_earlier_run_is_replaced_but_nothing_else(tmp_path):
     old.symlink_to("/dev/pts/nothing")
     with PtyBoard(VirtualBoard(INFO, COUNTS), pty_link=old) as board:
         assert os.readlink(old) == board.path
+    for target in ("/dev/pts/ptmx", "/nowhere/at/all"):
+        mine = tmp_path / "mine"
+        mine.symlink_to(target)
+        with pytest.raises(LinkError, match=rf"mine is a link to {target} already.*Choose another name"):
+            PtyBoard(VirtualBoard(INFO, COUNTS), pty_link=mine)
+        assert os.readlink(mine) == target
+        mine.unlink()
     precious = tmp_path / "precious"
     precious.write_text("keep me")
     with pytest.raises(LinkError, match="precious exists and is not a symbolic link"):
@@ -186,6 +193,10 @@ def test_a_link_of_an_earlier_run_is_replaced_but_nothing_else(tmp_path):
 def test_a_link_that_now_belongs_to_another_board_is_left_alone(tmp_path):
     name = tmp_path / "board"
     with PtyBoard(VirtualBoard(INFO, COUNTS), pty_link=name) as first:
+        with pytest.raises(LinkError, match=f"board is a link to {first.path} already"):
+            PtyBoard(VirtualBoard(INFO, COUNTS), pty_link=name)
+        assert os.readlink(name) == first.path
+        name.unlink()
         with PtyBoard(VirtualBoard(INFO, COUNTS), pty_link=name) as second:
             first.close()
             assert os.readlink(name) == second.path

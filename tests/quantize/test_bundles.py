@@ -39,8 +39,8 @@ def split(data: WindowSet) -> Split:
 
 @pytest.fixture(scope="module")
 def run_folder(data: WindowSet, split: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from train.cli import build_of
     from train.fit import fit
+    from train.load import build_of
 
     folder = tmp_path_factory.mktemp("run")
     recipe = Recipe(epochs=2, batch_size=32, warmup_epochs=0.5, average_decay=0.5)
@@ -50,7 +50,7 @@ def run_folder(data: WindowSet, split: Split, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def network(run_folder: Path) -> Any:
-    from train.cli import load_network
+    from train.load import load_network
 
     return load_network(run_folder, read_run(run_folder))
 
@@ -66,7 +66,7 @@ def write(
     from train.fit import predict
 
     probs = predict(network, data.windows[split.test])
-    return write_bundle(model, read_run(run_folder), data, split, probs, "int8", ("train", "convert"), folder, {})
+    return write_bundle(model, read_run(run_folder), data, split, probs, "int8", ("train", "convert"), folder, {}, {})
 
 
 def test_no_float_is_left_and_the_input_is_pinned(model: bytes) -> None:

@@ -32,21 +32,21 @@ def split_in_three(data: WindowSet) -> Split:
 
 
 def fit_baseline(data: WindowSet, folder: Path, epochs: int, seed: int = 1) -> RunInfo:
-    from train.cli import build_of
     from train.fit import fit
+    from train.load import build_of
 
     recipe = Recipe(epochs=epochs, batch_size=64, warmup_epochs=0.5, average_decay=0.5)
     return fit(build_of("baseline"), data, split_in_three(data), recipe, PARAMS, seed, folder)
 
 
 def weights_of(folder: Path) -> list[np.ndarray]:
-    from train.cli import load_network
+    from train.load import load_network
 
     return load_network(folder, read_run(folder)).get_weights()
 
 
 def test_the_baseline_has_the_layers_and_parameters_of_its_table() -> None:
-    from train.cli import build_of
+    from train.load import build_of
 
     model = build_of("baseline")(5)
     assert model.count_params() == 254_901

@@ -12,7 +12,7 @@ import pytest
 
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError, UsageError
-from edge_ecg.io import BEAT_SYMBOLS, read_annotations
+from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record, write_record
 from edge_ecg.labels import AAMI5
 from edge_ecg.sources.virtual import EXCERPT
 from train.splits import DS1, DS1_VALIDATION, DS2, PACED, RANDOM_TEST_COUNTS, split_of
@@ -66,6 +66,19 @@ def test_another_database_in_its_place_is_refused(tmp_path: Path, monkeypatch: p
     with pytest.raises(DataError, match=re.escape(f"the published set {MITDB_COUNTS}")):
         build_mitdb(PARAMS, tmp_path)
     assert not list((tmp_path / "runs").rglob("*.npz")), "what was refused is not kept"
+
+
+def test_other_records_are_never_answered_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_ECG_RUNS", str(tmp_path / "runs"))
+    stem = copy_excerpt(tmp_path / "mitdb", "101")
+    (tmp_path / "mitdb" / "RECORDS").write_text("101\n")
+    counts = tuple(int(n) for n in np.bincount(build_windows([stem], PARAMS).labels, minlength=5))
+    monkeypatch.setattr("train.windows.MITDB_COUNTS", counts)
+    first = build_mitdb(PARAMS, tmp_path)
+    assert build_mitdb(PARAMS, tmp_path).sha256 == first.sha256
+    record = read_record(stem)
+    write_record(stem, np.roll(record.counts, 1, axis=0), 360.0, ["MLII", "V1"], baseline=1024)
+    assert build_mitdb(PARAMS, tmp_path).sha256 != first.sha256
 
 
 def test_runs_lie_where_the_user_says_else_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

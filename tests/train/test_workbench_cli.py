@@ -124,7 +124,7 @@ def test_a_run_that_cannot_be_converted(
 
 
 def real_weights(folder: Path) -> None:
-    from train.cli import build_of
+    from train.load import build_of
 
     build_of("baseline")(5).save_weights(folder / WEIGHTS)
 
@@ -152,8 +152,8 @@ def test_from_a_run_to_a_bundle_on_the_real_beats(
     mitdb_windows: Callable[[], WindowSet],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from train.cli import build_of
     from train.fit import fit
+    from train.load import build_of
 
     monkeypatch.setenv("EDGE_ECG_DATA", str(data_dir))
     data = mitdb_windows()

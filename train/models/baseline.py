@@ -14,7 +14,9 @@ __all__ = ["Config", "build"]
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Structure of the network, by the paper's text (Naidu & Lavanya Devi 2020)."""
+    """Structure of the network, by the text of Naidu & Lavanya Devi, An Optimized Solution: Deep Residual Learning
+    for ECG Signal Classification (2020); windows and classes of Kachuee et al., arXiv 1805.00794.
+    """
 
     n_samples: int = 187
     pairs: tuple[tuple[int, int, float], ...] = ((16, 5, 0.1), (32, 3, 0.1), (32, 3, 0.1), (256, 3, 0.2))
