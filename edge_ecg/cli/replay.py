@@ -44,7 +44,7 @@ def replay(
     jsonl: str | None,
     config_path: Path | None,
 ) -> None:
-    """Label the beats of a recording: a WFDB record (with or without .hea), or raw bytes of a board.
+    """Label the beats of a recording: a WFDB record (by its header, .hea may be left out), or raw bytes of a board.
 
     Ctrl-C ends it early: what was read is labelled, the exit code is 130.
 
@@ -96,5 +96,5 @@ def _read_reference(path: Path) -> Annotations:
     extension = path.suffix.lstrip(".") or "atr"
     notes = read_annotations(path.with_suffix("") if path.suffix else path, extension)
     if notes.problem:
-        raise DataError(notes.problem, "Fetch the annotations again")
+        raise DataError(f"{path} is cut short, and would compare nothing", "Get the annotations again")
     return notes
