@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from edge_ecg.types import Classified, Event, GapEvent, LinkEvent, QualityEvent
+from edge_ecg.types import Classified, Event, GapEvent
 
 __all__ = ["DelayHistogram", "RunStats"]
 
@@ -41,11 +41,9 @@ class RunStats:
         self.n_rejected = 0
         self.n_gaps = 0
         self.n_samples_lost = 0
-        self.n_noisy = 0
         self.n_samples = 0
         self.processing_s = 0.0
         self.delays = DelayHistogram()
-        self.last_link: LinkEvent | None = None
 
     @property
     def n_beats(self) -> int:
@@ -62,9 +60,5 @@ class RunStats:
             case GapEvent():
                 self.n_gaps += 1
                 self.n_samples_lost += event.n_lost
-            case QualityEvent():
-                self.n_noisy += event.noisy
-            case LinkEvent():
-                self.last_link = event
             case _:
                 pass

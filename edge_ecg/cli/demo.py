@@ -8,7 +8,7 @@ import click
 
 from edge_ecg.cli.interrupt import orderly_stop
 from edge_ecg.cli.ranges import SPEED
-from edge_ecg.cli.report import DISCLAIMER, agreement_lines, link_line, lost_output, stats_lines, tell_failure
+from edge_ecg.cli.report import DISCLAIMER, agreement_lines, link_line, raise_what_went_wrong, stats_lines, tell_failure
 from edge_ecg.config import ModelSettings
 from edge_ecg.infer import open_classifier
 from edge_ecg.io import read_annotations
@@ -52,9 +52,7 @@ def demo(speed: float, model: str) -> None:
         with orderly_stop(runner.stop) as interrupted:
             stats = runner.run()
         link = source.stats()
-    lost = lost_output(runner.sinks[1:])
-    if lost is not None:
-        raise lost
+    raise_what_went_wrong(None, runner.sinks[1:])
     stopped = "stopped after " if interrupted.happened else ""
     click.echo(f"\nsummary   {stopped}{stats.n_samples / board.info.fs_hz:.0f} s of ECG")
     agreement = agreement_lines(notes, beats, stats.n_samples if interrupted.happened else None)

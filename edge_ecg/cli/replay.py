@@ -13,7 +13,7 @@ from edge_ecg.cli.report import (
     DISCLAIMER,
     agreement_lines,
     event_sinks,
-    lost_output,
+    raise_what_went_wrong,
     stats_lines,
     tell,
     tell_failure,
@@ -77,13 +77,7 @@ def replay(
             lines.append("note      beats of MIT-BIH records took part in training: no test")
         for line in [*lines, DISCLAIMER]:
             tell(line)
-    lost = lost_output(runner.sinks[1:])
-    if broken is None and lost is not None:
-        raise lost
-    if lost is not None:
-        tell(f"edge-ecg: {lost}")
-    if broken is not None:
-        raise broken
+    raise_what_went_wrong(broken, runner.sinks[1:])
     if interrupted.happened:
         raise KeyboardInterrupt
 

@@ -23,7 +23,7 @@ __all__ = [
     "agreement_lines",
     "event_sinks",
     "link_line",
-    "lost_output",
+    "raise_what_went_wrong",
     "stats_lines",
     "tell",
     "tell_failure",
@@ -97,7 +97,18 @@ def tell_failure(sink: GuardedSink) -> None:
     tell(f"edge-ecg: cannot write {_place(sink)}: {sink.failure}. The labels go on.")
 
 
-def lost_output(outputs: Sequence[GuardedSink]) -> OutputError | None:
+def raise_what_went_wrong(broken: Exception | None, outputs: Sequence[GuardedSink]) -> None:
+    """End a run that broke or lost output with its error; where it did both, the output's is told before."""
+    lost = _lost_output(outputs)
+    if broken is None and lost is not None:
+        raise lost
+    if lost is not None:
+        tell(f"edge-ecg: {lost}")
+    if broken is not None:
+        raise broken
+
+
+def _lost_output(outputs: Sequence[GuardedSink]) -> OutputError | None:
     """What failing outputs lost; None when what should be kept is there.
 
     One that failed beside one that did not is only told of, but for a file: that was asked for to be kept.

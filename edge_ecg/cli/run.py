@@ -8,7 +8,15 @@ import click
 
 from edge_ecg import config
 from edge_ecg.cli.interrupt import orderly_stop
-from edge_ecg.cli.report import DISCLAIMER, event_sinks, link_line, lost_output, stats_lines, tell, tell_failure
+from edge_ecg.cli.report import (
+    DISCLAIMER,
+    event_sinks,
+    link_line,
+    raise_what_went_wrong,
+    stats_lines,
+    tell,
+    tell_failure,
+)
 from edge_ecg.errors import EdgeEcgError, SourceError
 from edge_ecg.infer import open_classifier
 from edge_ecg.leads import pick_lead
@@ -80,13 +88,7 @@ def run_command(
             broken = error
     for line in [*stats_lines(runner.stats), link_line(source.stats())]:
         tell(line)
-    lost = lost_output(runner.sinks)
-    if broken is None and lost is not None:
-        raise lost
-    if lost is not None:
-        tell(f"edge-ecg: {lost}")
-    if broken is not None:
-        raise broken
+    raise_what_went_wrong(broken, runner.sinks)
 
 
 def _only_port() -> str:

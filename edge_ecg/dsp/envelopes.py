@@ -46,8 +46,8 @@ class EnvelopeFrontEnd:
         The decimated rate, in Hz.
     decimation_half
         Input samples that a decimated sample needs to see of its future.
-    qrs_half, low_half
-        Decimated samples that an envelope needs to see of its future.
+    qrs_half
+        Decimated samples that the QRS envelope needs to see of its future.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -59,7 +59,7 @@ class EnvelopeFrontEnd:
             _gabor(hz, sigma_s, self.fd_hz)
             for hz, sigma_s in ((LOW_HZ, LOW_SIGMA_S), (QRS_HZ, QRS_SIGMA_S), (HIGH_HZ, HIGH_SIGMA_S))
         ]
-        self.low_half, self.qrs_half = self._bands[0][0].half, self._bands[1][0].half
+        self.qrs_half = self._bands[1][0].half
         self._n_filtered = 0
         self._offset_mv: float | None = None
 

@@ -95,11 +95,6 @@ class JsonlSink:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    @staticmethod
-    def to_file(path: str | Path) -> JsonlFileSink:
-        """Append to a file. Raises `UsageError` when it cannot be opened."""
-        return JsonlFileSink(path)
-
     def emit(self, event: Event) -> None:
         """Write one line."""
         self._stream.write(_line(event))

@@ -17,7 +17,7 @@ from edge_ecg.errors import UsageError
 from edge_ecg.sinks import GuardedSink
 from edge_ecg.sinks.beats import BeatList
 from edge_ecg.sinks.console import ConsoleSink
-from edge_ecg.sinks.jsonl import JsonlSink, as_json
+from edge_ecg.sinks.jsonl import JsonlFileSink, JsonlSink, as_json
 from edge_ecg.types import (
     Beat,
     Classified,
@@ -139,7 +139,7 @@ def test_a_number_that_is_none_is_refused_rather_than_written() -> None:
 def test_a_file_is_appended_to_and_complete_at_each_event(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_text('{"schema":1,"type":"gap"}\n')
-    sink = JsonlSink.to_file(file)
+    sink = JsonlFileSink(file)
     for n, event in enumerate(EVENTS.values(), start=2):
         sink.emit(event)
         assert len(file.read_text().splitlines()) == n
@@ -152,7 +152,7 @@ def test_a_file_is_appended_to_and_complete_at_each_event(tmp_path: Path) -> Non
 def test_what_was_torn_before_stays_a_line_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_text('{"schema":1,"ty')
-    sink = JsonlSink.to_file(file)
+    sink = JsonlFileSink(file)
     sink.emit(EVENTS["gap"])
     sink.emit(EVENTS["gap"])
     sink.close()
@@ -174,7 +174,7 @@ def files_no_larger_than(n_bytes: int) -> Iterator[None]:
 
 def test_a_disk_that_fills_up_and_gets_room_again(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    sink = JsonlSink.to_file(file)
+    sink = JsonlFileSink(file)
     guarded = GuardedSink(sink)
     size = len(json.dumps(as_json(EVENTS["gap"]), separators=(",", ":"))) + 1
     with files_no_larger_than(2 * size + size // 2):
@@ -196,7 +196,7 @@ def test_a_disk_that_fills_up_and_gets_room_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["absent/x", "."])
 def test_a_file_that_cannot_be_opened(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot write"):
-        JsonlSink.to_file(tmp_path / name)
+        JsonlFileSink(tmp_path / name)
 
 
 # The guard
@@ -275,7 +275,7 @@ def test_the_first_failure_is_told_at_once_and_no_other() -> None:
 def test_only_what_we_began_is_appended_to(tmp_path: Path, held: bytes) -> None:
     file = tmp_path / "x.jsonl"
     file.write_bytes(held)
-    sink = JsonlSink.to_file(file)
+    sink = JsonlFileSink(file)
     sink.emit(EVENTS["gap"])
     sink.close()
     assert file.read_bytes().startswith(held)
@@ -287,7 +287,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path, held: bytes) -> None:
     file = tmp_path / "100.dat"
     file.write_bytes(held)
     with pytest.raises(UsageError, match=r"100\.dat is not empty.*Choose another name"):
-        JsonlSink.to_file(file)
+        JsonlFileSink(file)
     assert file.read_bytes() == held
 
 
