@@ -2,6 +2,7 @@
 PYTHON ?= python3
 FUZZ_RUNS ?= 20
 MINUTES ?= 10
+JOBS ?= 1
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -9,9 +10,11 @@ PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
 # Two states of one environment: what a device has, and everything (TensorFlow and the tools, 2.4 GB).
 RUNTIME := $(VENV)/stamp-runtime
 FULL    := $(VENV)/stamp-full
+# The beat detectors of others live apart: their libraries must not meet TensorFlow's.
+PEERS   := .venv-peers/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench fuzz soak release ci-deps clean
+.PHONY: help demo test lint types unit bench detectors fuzz soak release ci-deps clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -35,6 +38,10 @@ bench: $(FULL) ## measure accuracy and latency on this machine
 	$(BIN)/python -m benchmarks.foundation
 	$(BIN)/python -m benchmarks.tables
 
+detectors: $(PEERS) ## compare beat detectors on the real databases, 30 min, or JOBS=2 (installs theirs, no TensorFlow)
+	OMP_NUM_THREADS=1 .venv-peers/bin/python -m benchmarks.detectors run --jobs $(JOBS)
+	.venv-peers/bin/python -m benchmarks.detectors page
+
 fuzz: $(FULL) ## property tests with new random inputs, FUZZ_RUNS=20 times over
 	for seed in $$(seq $(FUZZ_RUNS)); do $(BIN)/python -m pytest -q -m hypothesis --hypothesis-seed=$$seed || exit 1; done
 
@@ -55,7 +62,7 @@ ci-deps: ## system packages that the tests need (Debian; as root or with sudo)
 	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$need
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -74,3 +81,9 @@ $(RUNTIME): pyproject.toml $(BIN)/python
 $(FULL): pyproject.toml $(BIN)/python
 	$(PIP) -e ".[train,bench,dev,mqtt,web]"
 	@touch $(RUNTIME) $@
+
+$(PEERS): pyproject.toml
+	$(PYTHON) -m venv --clear .venv-peers
+	echo '*' > .venv-peers/.gitignore
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check -e ".[bench,peers]"
+	@touch $@

@@ -58,6 +58,7 @@ def examine() -> list[Check]:
         _ports(),
         judge_group(*_serial_rights()),
         _models(),
+        _detector(),
         settings,
         *([] if loaded is None else [_model(loaded.settings.model.id)]),
         _data(data),
@@ -166,6 +167,17 @@ def _models() -> Check:
         return judge_models(manifest.verify_shipped())
     except (EdgeEcgError, OSError, ImportError, AttributeError) as error:
         return Check("models", "fail", f"cannot be verified: {error}", "Reinstall edge-ecg")
+
+
+def _detector() -> Check:
+    try:
+        detector: Any = importlib.import_module("edge_ecg.detector")
+        manifest = detector.load_detector(detector.SHIPPED)[1]
+    except EdgeEcgError as error:
+        return Check("beat detector", "fail", error.message, "Reinstall edge-ecg")
+    except (OSError, ImportError, AttributeError) as error:
+        return Check("beat detector", "fail", f"cannot be loaded: {error}", "Reinstall edge-ecg")
+    return Check("beat detector", "ok", f"weights {manifest.sha256[:12]}")
 
 
 def _settings() -> tuple[Check, config.Loaded | None]:

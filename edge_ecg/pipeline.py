@@ -2,17 +2,22 @@
 
 Two branches, joined by sample index with their delays compensated: the beat detector on the source's own rate,
 and the preprocessing that cuts the window of each detected R. Every detected R gives exactly one beat event.
+Beside them a meter judges each second: while the signal is unusable, beats are flagged `reject`.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ecg.detector import shipped_nets
+from edge_ecg.dsp.nets import QrsNets
 from edge_ecg.dsp.preprocess import BeatWindow, Preprocessor
 from edge_ecg.dsp.qrs import Detection, QrsDetector
+from edge_ecg.dsp.quality import QualityMeter, Shutdown, ShutdownChange
 from edge_ecg.errors import SourceError
 from edge_ecg.infer import Classifier
 from edge_ecg.types import (
@@ -32,7 +37,10 @@ __all__ = ["Pipeline"]
 
 BRIDGE_S = 0.040
 """Gaps up to this long are interpolated and flagged; longer ones end a stretch."""
-_STEP_S = 10.0
+_STEP_S = 60.0
+"""Long blocks are worked on in steps of this: memory is bounded, and a step's own cost small."""
+_SHAPE = ("shape",)
+"""Why the detector's own gate mistrusts beats: they are too unlike each other."""
 
 
 class Pipeline:
@@ -51,9 +59,19 @@ class Pipeline:
         Column of the lead to label.
     invert
         Turn the lead upside down first.
+    nets
+        What decides on beats; None: the shipped weights.
     """
 
-    def __init__(self, classifier: Classifier, stream: StreamInfo, *, lead: int = 0, invert: bool = False) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        stream: StreamInfo,
+        *,
+        lead: int = 0,
+        invert: bool = False,
+        nets: QrsNets | None = None,
+    ) -> None:
         if not 100.0 <= stream.fs_hz <= 1000.0:
             raise SourceError(
                 f"the source runs at {stream.fs_hz:g} Hz; beats are found from 100 to 1000 Hz",
@@ -63,11 +81,12 @@ class Pipeline:
         self._stream = stream
         self._lead = lead
         self._sign = -1.0 if invert else 1.0
-        self._detector = QrsDetector(stream.fs_hz)
+        self._detector = QrsDetector(stream.fs_hz, nets or shipped_nets())
         self._preprocessor = Preprocessor(stream.fs_hz, classifier.preprocessing)
         window = classifier.preprocessing.window
         # No beat waits longer for its label than its decision and its window take.
         self._pending_s = 1.0 + window.n_samples / window.fs_hz
+        self._learning_samples = window.scale_history_s * stream.fs_hz
         self._next_index: int | None = None
         self._seen_index = 0
         self._stretch_start = 0
@@ -75,7 +94,13 @@ class Pipeline:
         self._detections: deque[Detection] = deque()
         self._at_index = 0
         self._lead_off = False
-        self._noisy = False
+        self._meter = QualityMeter(stream.fs_hz)
+        self._shutdown = Shutdown()
+        # Last sample and quality of each.
+        self._seconds: deque[tuple[int, float]] = deque()
+        self._shutdowns: deque[ShutdownChange] = deque()
+        self._noisy_by: dict[str, tuple[str, ...]] = {}
+        self._noise_told_at = 0
         self._suspect: deque[tuple[int, int, str]] = deque()
 
     def feed(self, block: SampleBlock) -> list[Event]:
@@ -98,7 +123,7 @@ class Pipeline:
         """At the end of the stream or at a stop: decide and label what is pending."""
         if self._next_index is None:
             return []
-        events = self._take(self._detector.flush())
+        events = self._take(self._detector.flush(), [])
         events += self._label(self._preprocessor.ready())
         events += self._label(self._preprocessor.flush())
         return sorted(events, key=_completed_at)
@@ -127,6 +152,7 @@ class Pipeline:
         if first:
             self._detector.resume(first, 0.0)
             self._preprocessor.resume(first)
+            self._meter.resume(first, 0.0)
         lead = self._stream.leads[self._lead]
         return ModelEvent(self._stream, first, lead, self._classifier.model_id, self._classifier.sha256)
 
@@ -151,6 +177,7 @@ class Pipeline:
         events = self.flush()
         self._detector.resume(first, n_lost / self._stream.fs_hz)
         self._preprocessor.resume(first)
+        self._meter.resume(first, n_lost / self._stream.fs_hz)
         self._next_index = self._stretch_start = self._at_index = first
         return [*events, GapEvent(self._stream, first, n_lost, interpolated=False)]
 
@@ -163,70 +190,108 @@ class Pipeline:
 
     def _advance(self, samples: NDArray[np.float64]) -> list[Event]:
         assert self._next_index is not None
+        self._forget_seconds()
         self._next_index += len(samples)
         self._last_mv = float(samples[-1])
         self._preprocessor.feed(samples)
-        events = self._take(self._detector.feed(samples))
+        seconds = self._meter.feed(samples)
+        self._seconds += [(s.last_index, s.quality) for s in seconds]
+        changes = [change for second in seconds if (change := self._shutdown.feed(second))]
+        self._shutdowns += changes
+        events = self._take(self._detector.feed(samples), changes)
         events += self._label(self._preprocessor.ready())
         # A long block completes several things at once: tell them in the order a short one would.
         return sorted(events, key=_completed_at)
 
-    def _take(self, detections: list[Detection]) -> list[Event]:
-        events: list[Event] = []
+    def _forget_seconds(self) -> None:
+        """Keep what a pending beat may still ask for."""
+        assert self._next_index is not None
+        oldest_r = self._next_index - self._pending_s * self._stream.fs_hz
+        while self._seconds and self._seconds[0][0] < oldest_r - self._stream.fs_hz:
+            self._seconds.popleft()
+        while len(self._shutdowns) > 1 and self._shutdowns[1].sample < oldest_r:
+            self._shutdowns.popleft()
+
+    def _take(self, detections: list[Detection], changes: list[ShutdownChange]) -> list[Event]:
         for d in detections:
             self._preprocessor.push_r(d.r_pos)
             self._detections.append(d)
-            if d.reject != self._noisy:
-                self._noisy = d.reject
-                events.append(QualityEvent(self._stream, d.decided_at, round(d.r_pos), d.reject, round(d.gate, 4)))
+        told = [(c.at_index, c.sample, "meter", c.causes if c.unusable else (), c.quality) for c in changes]
+        told += [(d.decided_at, round(d.r_pos), "gate", _SHAPE if d.reject else (), d.gate) for d in detections]
+        events: list[Event] = []
+        for at_index, sample, source, causes, quality in sorted(told, key=lambda step: step[0]):
+            if bool(causes) == bool(self._noisy_by.get(source)):
+                continue
+            was_noisy = any(self._noisy_by.values())
+            self._noisy_by[source] = causes
+            # Each of the two looks back in its own way; the intervals that are told never overlap.
+            self._noise_told_at = max(self._noise_told_at, sample)
+            if any(self._noisy_by.values()) != was_noisy:
+                at_sample, noisy = self._noise_told_at, not was_noisy
+                events.append(QualityEvent(self._stream, at_index, at_sample, noisy, round(quality, 4), causes))
         return events
 
     def _label(self, windows: list[BeatWindow]) -> list[Event]:
         assert self._next_index is not None
+        if not windows:
+            return []
+        classifier, stream = self._classifier, self._stream
+        labels, lead = classifier.labels, stream.leads[self._lead]
+        probs = classifier.classify_many(np.stack([w.window for w in windows]))
         events: list[Event] = []
-        for w in windows:
+        for w, of_beat, best in zip(windows, probs.tolist(), probs.argmax(axis=1).tolist(), strict=True):
             detection = self._detections.popleft()
             # That a window is cut short is known with the last sample there is.
             seen_index = self._next_index - 1 if w.short else w.needed_index
             self._at_index = max(self._at_index, seen_index, detection.decided_at)
-            beat = self._beat(w, detection, seen_index)
-            probs = self._classifier.classify(w.window)
-            labels = self._classifier.labels
             events.append(
                 Classified(
-                    stream=self._stream,
-                    lead=self._stream.leads[self._lead],
-                    beat=beat,
-                    label=labels[int(probs.argmax())],
+                    stream=stream,
+                    lead=lead,
+                    beat=self._beat(w, detection, seen_index, self._at_index),
+                    label=labels[best],
                     labels=labels,
-                    probs=tuple(float(p) for p in probs),
-                    model_id=self._classifier.model_id,
-                    lag_s=(self._at_index - detection.r_pos) / self._stream.fs_hz,
+                    probs=tuple(of_beat),
+                    model_id=classifier.model_id,
+                    lag_s=(self._at_index - detection.r_pos) / stream.fs_hz,
                     at_index=self._at_index,
                 )
             )
         return events
 
-    def _beat(self, w: BeatWindow, d: Detection, seen_index: int) -> Beat:
-        fs_hz = self._stream.fs_hz
+    def _beat(self, w: BeatWindow, d: Detection, seen_index: int, at_index: int) -> Beat:
+        fs_hz, r_pos = self._stream.fs_hz, d.r_pos
+        # The end of the window belongs to it: a window cut short by a gap touches the gap.
+        touched = {name for a, b, name in self._suspect if a <= seen_index + 1 and b > r_pos}
         flags = ["short"] if w.short else []
-        for name in ("gap", "lead_off"):
-            # The end of the window belongs to it: a window cut short by a gap touches the gap.
-            if any(n == name and a <= seen_index + 1 and b > d.r_pos for a, b, n in self._suspect):
-                flags.append(name)
-        history_s = self._classifier.preprocessing.window.scale_history_s
-        if w.rr_median_s is None or w.needed_index - self._stretch_start < history_s * fs_hz:
+        flags += [name for name in ("gap", "lead_off") if name in touched]
+        if w.rr_median_s is None or w.needed_index - self._stretch_start < self._learning_samples:
             flags.append("learning")
-        if d.reject or "lead_off" in flags:
+        unusable, quality = self._judged(r_pos, at_index)
+        if d.reject or "lead_off" in touched or unusable:
             flags.append("reject")
         return Beat(
-            r_index=round(d.r_pos),
-            t_s=d.r_pos / fs_hz,
+            r_index=round(r_pos),
+            t_s=r_pos / fs_hz,
             rr_prev_s=w.rr_s,
             rr_median_s=w.rr_median_s,
-            quality=0.0 if "lead_off" in flags else d.gate,
+            quality=0.0 if "lead_off" in touched else min(d.gate, quality),
             flags=tuple(flags),
         )
+
+    def _judged(self, r_pos: float, at_index: int) -> tuple[bool, float]:
+        """Whether a beat lies in an unusable interval, and the worst second about it. Beats come in order.
+
+        Only what was known by ``at_index`` counts: however the stream is cut, a beat says the same.
+        """
+        changes, seconds = self._shutdowns, self._seconds
+        while len(changes) > 1 and changes[1].at_index <= at_index and changes[1].sample <= r_pos:
+            changes.popleft()
+        known = bool(changes) and changes[0].at_index <= at_index and changes[0].sample <= r_pos
+        while seconds and seconds[0][0] < r_pos - self._stream.fs_hz:
+            seconds.popleft()
+        qualities = [quality for _, quality in takewhile(lambda s: s[0] <= at_index, seconds)]
+        return known and changes[0].unusable, min(qualities, default=1.0)
 
 
 def _completed_at(event: Event) -> int:

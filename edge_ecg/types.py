@@ -93,7 +93,8 @@ class Beat:
     rr_median_s
         Median of the past R-R intervals, s; None before there is one.
     quality
-        0..1: how alike the recent beats are; 0 with an electrode off.
+        0..1, the least of: how alike the recent beats are, and the quality of the seconds from one second before R
+        on that were complete when the beat was labelled; 0 with an electrode off.
     flags
         Of ``short gap learning reject lead_off``.
     """
@@ -157,13 +158,27 @@ class LeadOffEvent:
 
 @dataclass(frozen=True, slots=True)
 class QualityEvent:
-    """From the beat at ``sample`` on the signal is too noisy to be trusted, or good again."""
+    """From ``sample`` on the signal is unusable (EC57: shutdown), or good again. Known with sample ``at_index``.
+
+    Beats in between carry the flag ``reject``, from the moment this is known.
+
+    Attributes
+    ----------
+    noisy
+        True at the begin of an unusable interval, False at its end.
+    quality
+        0..1, what led to the change.
+    causes
+        At the begin, the worst first, of ``flat rail muscle mains baseline motion`` and ``shape`` (beats too unlike
+        each other); empty at the end.
+    """
 
     stream: StreamInfo
     at_index: int
     sample: int
     noisy: bool
     quality: float
+    causes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import tomllib
@@ -74,13 +75,63 @@ def train(
 @click.option("--data", "dataset", type=click.Choice(DATA_SETS), default="mitdb", show_default=True)
 @click.option("--split", type=click.Choice(SPLITS), default="random", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def evaluate(model: str, dataset: str, split: str, as_json: bool) -> None:
+@click.option("--end-to-end", is_flag=True, help="Records through board bytes, detector and classifier (a bundle).")
+@click.option("--records", metavar="DS1|DS2|all|DIR", default="DS2", show_default=True, help="End to end: which.")
+@click.option("--lead", metavar="NAME|N", help="End to end: lead; default MLII, else II, else the first.")
+@click.option("--noise", metavar="ma|bw|em|RECORD", help="End to end: noise to add by the nst protocol.")
+@click.option("--snr", "snr_db", type=float, help="Its strength, 24 to -6 dB.")
+@click.option("--class-map", type=click.Choice(["ec57", "aami5"]), default="ec57", show_default=True)
+@click.option("--start", "start_s", type=click.FloatRange(0), default=300.0, help="Learning period, s; EC57: 300.")
+@click.option("--jobs", type=click.IntRange(1), help="End to end: processes; default: one per processor.")
+@click.option("--out", type=click.Path(path_type=Path), help="End to end: folder; default under EDGE_ECG_RUNS.")
+@click.pass_context
+def evaluate(
+    ctx: click.Context, model: str, dataset: str, split: str, as_json: bool, end_to_end: bool, **options: Any
+) -> None:
     """Score a run or a bundle on the test part of a split, by annotated beats.
+
+    With --end-to-end: real records as bytes of a simulated board, through decoder, detector and classifier,
+    scored by ANSI/AAMI EC57. Writes a WFDB annotation file per record, report.json and report.html.
 
     \b
     Example:
       edge-ecg evaluate mitdb-baseline-int8
+      edge-ecg evaluate --end-to-end mitdb-baseline-int8 --records DS2 --noise ma --snr 12
     """
+    given = [option for name, option in _MODES[not end_to_end].items() if _is_given(ctx, name)]
+    if given:
+        mode = "with" if end_to_end else "without"
+        raise UsageError(f"{', '.join(given)} means nothing {mode} --end-to-end", "Leave it out, or see -h")
+    if end_to_end:
+        from train.evaluate_cli import evaluate_end_to_end
+
+        jobs = options.pop("jobs") or len(os.sched_getaffinity(0))
+        evaluate_end_to_end(model, options.pop("records"), jobs=jobs, as_json=as_json, **options)
+        return
+    _evaluate_windows(model, dataset, split, as_json)
+
+
+# Parameters that belong to one way of scoring only, by whether it is end to end.
+_MODES = {
+    True: {
+        "records": "--records",
+        "lead": "--lead",
+        "noise": "--noise",
+        "snr_db": "--snr",
+        "class_map": "--class-map",
+        "start_s": "--start",
+        "jobs": "--jobs",
+        "out": "--out",
+    },
+    False: {"dataset": "--data", "split": "--split"},
+}
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _evaluate_windows(model: str, dataset: str, split: str, as_json: bool) -> None:
     from edge_ecg.scoring.confusion import Confusion
 
     labels = LABEL_SETS["aami5"]

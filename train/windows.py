@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import edge_ecg
 from edge_ecg.datasets import data_root
+from edge_ecg.detector import SHIPPED, shipped_nets
 from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION, PreprocessParams, windows_of_record
 from edge_ecg.dsp.qrs import QrsDetector
 from edge_ecg.errors import DataError
@@ -65,9 +66,9 @@ def runs_root() -> Path:
 
 def detect_record(samples_mv: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
     """R peaks ``(n,)`` of one lead, in samples, by the device's detector."""
-    detector = QrsDetector(fs_hz)
+    detector = QrsDetector(fs_hz, shipped_nets())
     found = []
-    step = round(10 * fs_hz)
+    step = round(60 * fs_hz)
     for start in range(0, len(samples_mv), step):
         found += detector.feed(samples_mv[start : start + step])
     return np.array([d.r_pos for d in found + detector.flush()])
@@ -160,7 +161,7 @@ def _input_hash(stems: Sequence[Path]) -> str:
     """Changes with the records and with the code that makes windows of them: a stale cache is never a hit."""
     package = Path(edge_ecg.__file__).parent
     code = [package / "labels.py", package / "leads.py", package / "scoring" / "matching.py", Path(__file__)]
-    code += sorted([*(package / "dsp").glob("*.py"), *(package / "io").glob("*.py")])
+    code += sorted([*(package / "dsp").glob("*.py"), *(package / "io").glob("*.py"), *SHIPPED.glob("*")])
     digest = hashlib.sha256(f"{_SCHEMA}/{PREPROCESSING_VERSION}".encode())
     for file in [*code, *(stem.with_suffix(suffix) for stem in stems for suffix in (".hea", ".dat", ".atr"))]:
         digest.update(file.read_bytes() if file.exists() else b"absent")

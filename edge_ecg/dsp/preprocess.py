@@ -10,19 +10,19 @@ import hashlib
 import json
 from collections import deque
 from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.dsp.filters import HighPass
 from edge_ecg.dsp.resample import Resampler
-from edge_ecg.dsp.segment import RrHistory, WindowShape, cut_window
+from edge_ecg.dsp.segment import RrHistory, WindowShape, cut_windows
 
 __all__ = ["PREPROCESSING_VERSION", "BeatWindow", "PreprocessParams", "Preprocessor", "windows_of_record"]
 
 PREPROCESSING_VERSION = 1
 """Raised whenever the same parameters would give other windows (a golden-window test forces it)."""
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,7 @@ class BeatWindow:
     short: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(NamedTuple):
     r_pos: float
     rr_s: float | None
     rr_median_s: float | None
@@ -94,6 +93,7 @@ class Preprocessor:
         self._fs_hz = fs_hz
         self._params = params
         self._rr = RrHistory(params.window)
+        self._n_scale = round(params.window.scale_history_s * params.window.fs_hz)
         self._begin(0)
 
     def _begin(self, first_index: int) -> None:
@@ -120,36 +120,49 @@ class Preprocessor:
 
     def ready(self) -> list[BeatWindow]:
         """The windows that are complete by now, in the order of their R peaks."""
-        done = []
+        complete = []
         end = self._ring_start + len(self._ring)
         while self._pending and self._pending[0].end <= end:
-            done.append(self._cut(self._pending.popleft(), end, short=False))
+            complete.append(self._pending.popleft())
+        done = self._cut(complete, end) if complete else []
         self._trim()
         return done
 
     def flush(self) -> list[BeatWindow]:
         """At the end of a stretch: the windows that will never be complete, zero-padded."""
-        end = self._ring_start + len(self._ring)
-        done = [self._cut(p, min(end, p.end), short=end < p.end) for p in self._pending]
+        pending = list(self._pending)
         self._pending.clear()
-        return done
+        return self._cut(pending, self._ring_start + len(self._ring))
 
     def resume(self, first_index: int) -> None:
         """Start again behind a gap (after `flush`): filters and scale anew, the R-R history stays."""
         self._rr.forget_last()
         self._begin(first_index)
 
-    def _cut(self, p: _Pending, end: int, *, short: bool) -> BeatWindow:
+    def _cut(self, pending: list[_Pending], end: int) -> list[BeatWindow]:
+        """The windows of R peaks, as far as the signal goes: it ends before ``end``."""
         shape = self._params.window
-        end = min(end, p.end)
-        n_window = end - p.begin
-        if n_window > 0:
-            first = max(0, end - round(shape.scale_history_s * shape.fs_hz) - self._ring_start)
-            window = cut_window(self._ring[first : end - self._ring_start], n_window, shape)
-            needed = min(self._resampler.last_input_needed(end - 1), self._n_fed - 1)
-        else:
-            window, needed = np.zeros(shape.n_samples, dtype=np.float32), self._n_fed - 1
-        return BeatWindow(p.r_pos, p.rr_s, p.rr_median_s, window, self._first_index + needed, short)
+        windows = np.zeros((len(pending), shape.n_samples), dtype=np.float32)
+        stops = [min(p.end, end) for p in pending]
+        n_there = [stop - p.begin for p, stop in zip(pending, stops, strict=True)]
+        n_known = [min(stop - self._ring_start, self._n_scale) for stop in stops]
+        # At once all whose scale has its full history, and those at the start of a stretch one by one.
+        full = [i for i, n in enumerate(n_known) if n == self._n_scale and n_there[i] > 0]
+        young = [[i] for i, n in enumerate(n_known) if n < self._n_scale and n_there[i] > 0]
+        for rows in [full, *young] if full else young:
+            n_past = n_known[rows[0]]
+            shifted = _shifted(self._ring, n_past)
+            past_mv = shifted[[stops[i] - self._ring_start - n_past for i in rows]]
+            windows[rows] = cut_windows(past_mv, [n_there[i] for i in rows], shape)
+        done = []
+        for p, stop, n, window in zip(pending, stops, n_there, windows, strict=True):
+            needed = self._n_fed - 1
+            if n > 0:
+                needed = min(self._resampler.last_input_needed(stop - 1), needed)
+            done.append(
+                BeatWindow(p.r_pos, p.rr_s, p.rr_median_s, window, self._first_index + needed, short=stop < p.end)
+            )
+        return done
 
     def _trim(self) -> None:
         # A window is cut at the latest when its beat is decided: its scale, the window, and some room for that.
@@ -160,6 +173,11 @@ class Preprocessor:
         if len(self._ring) > 2 * keep:
             self._ring_start += len(self._ring) - keep
             self._ring = self._ring[-keep:].copy()
+
+
+def _shifted(x: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """All ``n`` neighbours of a contiguous array as rows, not copied (numpy's own view takes longer than a beat)."""
+    return np.ndarray((len(x) - n + 1, n), x.dtype, x, strides=x.strides * 2)
 
 
 def windows_of_record(

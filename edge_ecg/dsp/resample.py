@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ CUTOFF_HZ = 50.0
 """-6 dB point of the anti-alias low-pass (the QRS lies below 40 Hz)."""
 _MAX_PHASES = 4000
 _BATCH = 4096
+_ROWS = 16
 
 
 class Resampler:
@@ -46,6 +48,7 @@ class Resampler:
         window = 0.54 + 0.46 * np.cos(np.pi * np.clip(offset / span, -1.0, 1.0))
         taps = np.sinc(2.0 * cutoff_hz / fs_in_hz * offset) * window
         self._taps: Samples = taps / taps.sum(axis=1, keepdims=True) if self._half else np.ones((1, 1))
+        self._span = np.arange(2 * self._half)
         self._buffer: Samples | None = None
         self._buffer_start = 0
         self._next_out = 0
@@ -66,15 +69,32 @@ class Resampler:
         n_out = -(-(end - self._half) * self._up // self._down) - self._next_out
         if n_out <= 0:
             return np.empty(0)
-        pieces = []
-        windows = np.lib.stride_tricks.sliding_window_view(self._buffer, 2 * self._half)
-        for start in range(self._next_out, self._next_out + n_out, _BATCH):
-            k = np.arange(start, min(start + _BATCH, self._next_out + n_out))
-            first = k * self._down // self._up - self._half + 1 - self._buffer_start
-            phase = k * self._down % self._up * self._n_phases // self._up
-            pieces.append((windows[first] * self._taps[phase]).sum(axis=1))
+        out = np.empty(n_out)
+        if n_out >= _ROWS * self._up:
+            # A whole number of periods apart, outputs share one kernel, and their inputs need not be copied.
+            windows = np.lib.stride_tricks.sliding_window_view(self._buffer, 2 * self._half)
+            for p in range(self._up):
+                first, phase = self._place(self._next_out + p)
+                n_periods = -(-(n_out - p) // self._up)
+                out[p :: self._up] = _products(windows[first :: self._down][:n_periods], self._taps[phase])
+        else:
+            for start in range(0, n_out, _BATCH):
+                stop = min(start + _BATCH, n_out)
+                first, phase = self._place(self._next_out + np.arange(start, stop))
+                out[start:stop] = _products(self._buffer[first[:, None] + self._span], self._taps[phase])
         self._next_out += n_out
         keep_from = self._next_out * self._down // self._up - self._half + 1
         self._buffer = self._buffer[keep_from - self._buffer_start :].copy()
         self._buffer_start = keep_from
-        return np.concatenate(pieces)
+        return out
+
+    def _place(self, k: Any) -> tuple[Any, Any]:
+        """Where in the buffer the inputs of output ``k`` begin, and the phase of its kernel."""
+        passed = k * self._down
+        return passed // self._up - self._half + 1 - self._buffer_start, passed % self._up * self._n_phases // self._up
+
+
+def _products(inputs: Samples, taps: Samples) -> Samples:
+    """Row by row dot products, ``(n,)``: each is one of its own, so that its bits do not depend on the others."""
+    products: Samples = np.matmul(inputs[:, None, :], taps[..., None])[:, 0, 0]
+    return products

@@ -1,4 +1,4 @@
-"""What the beat detector knows of a patient, and what it decides on: a candidate seen against that.
+"""What the beat detector knows of a patient: levels, rhythm and beat shapes, and what a candidate is against them.
 
 See `edge_ecg.dsp.qrs` for how it is used and where it comes from.
 """
@@ -6,196 +6,228 @@ See `edge_ecg.dsp.qrs` for how it is used and where it comes from.
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from statistics import median
+from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Candidate", "Context", "Rhythm", "Scorer", "weighted_sum"]
+from edge_ecg.dsp.candidates import SHAPE_POINTS
+
+__all__ = ["Rhythm", "Sight"]
 
 Samples = NDArray[np.float64]
 
 _SHAPES = 3
+_MEMORY = 8
+_NEW_PATIENT_RR_S = 0.8
+_LOWEST_PAUSE = math.log(0.05)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """One maximum of the QRS envelope and what the envelopes say around it (mV, s, input samples)."""
+class Sight(NamedTuple):
+    """One candidate as it stands before the rhythm: scalars of `Candidates` in s and mV, and logarithms of mV.
+
+    A tuple, not a dataclass: one is made for each of some three candidates a second.
+    """
 
     t_s: float
     size: float
-    low: float
-    high: float
-    max_1s5: float
-    high_max_1s5: float
+    log_size: float
+    log_high: float
+    low_share: float
     max_3s: float
     high_max_3s: float
-    max_ahead: float
-    shape: Samples
-    decided_at: int
+    log_norm: float
 
 
-class Context(NamedTuple):
-    """A candidate seen against the patient's rhythm: what a scorer decides on. Dimensionless, bounded."""
+class Levels(NamedTuple):
+    """How large this patient's beats are: in mV, and lowered by ``pause`` (1: not at all) as logarithms too."""
 
-    size_below: float
-    high: float
-    likeness: float
-    prematurity: float
-    irregular_prematurity: float
-    over_rival: float
-    shortness: float
-    short_and_low: float
-    against_last: float
-    noise: float
-    lowness: float
-    size_in_1s5: float
-    high_in_1s5: float
-    ahead: float
-    low_share: float
+    usual: float
+    size: float
+    log_size: float
+    log_high: float
+    pause: float
 
 
-Scorer = Callable[[Candidate, Context], float]
-"""Positive for a beat. A small fitted network fits in here; the shipped one is `weighted_sum`."""
-
-BIAS = -0.84
-WEIGHTS = Context(
-    size_below=2.52,
-    high=-0.26,
-    likeness=4.08,
-    prematurity=-4.54,
-    irregular_prematurity=6.42,
-    over_rival=0.42,
-    shortness=-2.47,
-    short_and_low=-8.08,
-    against_last=1.02,
-    noise=-2.31,
-    lowness=1.48,
-    size_in_1s5=0.81,
-    high_in_1s5=1.33,
-    ahead=-16.44,
-    low_share=-1.44,
-)
-
-
-def weighted_sum(candidate: Candidate, context: Context) -> float:
-    """The shipped scorer: a logistic regression, fitted with its own decisions in the loop.
-
-    Fitted on DS1 and the paced records 107 and 217 of the MIT-BIH Arrhythmia Database and on 14 records of
-    the Supraventricular one; DS2, 102, 104 and the svdb test records chose nothing.
-    """
-    return BIAS + math.fsum(map(operator.mul, WEIGHTS, context))
-
-
-@dataclass(slots=True)
 class Rhythm:
-    """What the detector remembers of this patient's beats and of what was not one."""
+    """The memory of accepted beats and of what was none; all bounded.
 
-    sizes: list[float] = field(default_factory=list)
-    highs: list[float] = field(default_factory=list)
-    noise: list[float] = field(default_factory=list)
-    rr_s: list[float] = field(default_factory=list)
-    shapes: list[Samples] = field(default_factory=list)
-    shape_counts: list[float] = field(default_factory=list)
-    last_beat_s: float = -1.0
-    last_rr_known: bool = False
-    last_size: float = 0.0
-    rival: float = 0.0
-    low_ratio: float = math.nan
-    gate: float = 0.8
-    watchdog_s: float = 0.0
+    Attributes
+    ----------
+    last_beat_s
+        Time of the envelope's peak of the last beat, s.
+    gate
+        Running mean of how like the beats are to those before, 0..1.
+    """
 
-    def forget_levels(self) -> None:
-        """After a long silence: shapes and the gate stay, levels and rhythm go."""
-        self.sizes, self.highs, self.noise, self.rr_s = [], [], [], []
-        self.rival, self.low_ratio = 0.0, math.nan
+    def __init__(self) -> None:
+        self.last_beat_s = -1.0
+        self.gate = 0.8
+        self._last: Sight | None = None
+        self._watched_s = 0.0
+        self._shapes = np.zeros((0, SHAPE_POINTS))
+        self._log_norms: list[float] = []
+        self._counts: list[float] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self._sizes: deque[float] = deque(maxlen=_MEMORY)
+        self._log_highs: deque[float] = deque(maxlen=_MEMORY)
+        self._rrs_s: deque[float] = deque(maxlen=_MEMORY)
+        self._noise: deque[float] = deque(maxlen=_MEMORY)
+        self._size_level = self._log_size = self._log_high = 0.0
+        self._noise_level: float | None = None
+        self._rr_s, self._root_rr, self._irregularity = _NEW_PATIENT_RR_S, math.sqrt(_NEW_PATIENT_RR_S), 0.4
+        self._n_beats = self._n_rrs = 0
+        self._rival = 0.0
+        self._low_share: float | None = None
+
+    def resume(self, now_s: float) -> None:
+        """Go on behind a gap that ends at ``now_s``: the interval to the beat before it is not known."""
+        self.last_beat_s, self._watched_s = now_s - 1.0, now_s
+        self._last = None
+
+    def watch(self, now_s: float, limit_s: float) -> None:
+        """After a silence of ``limit_s`` forget levels and rhythm; shapes, the gate and the last beat stay."""
+        if now_s - max(self._watched_s, self.last_beat_s) > limit_s:
+            self._forget()
+            self._watched_s = now_s
+
+    def levels(self, sight: Sight) -> Levels:
+        """The size of this patient's beats in the QRS and the high band; until there are three, the signal's."""
+        if len(self._sizes) >= 3:
+            usual, log_usual, log_high = self._size_level, self._log_size, self._log_high
+        else:
+            usual = 0.8 * sight.max_3s
+            log_usual, log_high = math.log(usual), math.log(max(1e-9, 0.8 * sight.high_max_3s))
+        dt_s = sight.t_s - self.last_beat_s
+        if dt_s <= 2.5:
+            return Levels(usual, usual, log_usual, log_high, 1.0)
+        log_pause = max(_LOWEST_PAUSE, -math.log(2.0) * (dt_s - 2.5) / 1.5)
+        pause = math.exp(log_pause)
+        return Levels(usual, usual * pause, log_usual + log_pause, log_high + log_pause, pause)
 
     def likeness(self, shape: Samples) -> tuple[float, int]:
-        """Best correlation of a shape with those of the beats so far, and which (-1: none yet)."""
-        best, which = 0.0, -1
-        for k, known in enumerate(self.shapes):
-            c = float(np.dot(shape, known))
-            if c > best:
-                best, which = c, k
-        return (best, which) if which >= 0 else (0.6, -1)
+        """Best correlation of a shape with those of the beats so far, and which; 0.6 and -1 when none is alike."""
+        if not self._log_norms:
+            return 0.6, -1
+        products: list[float] = np.dot(self._shapes, shape).tolist()
+        best = max(products)
+        return (best, products.index(best)) if best > 0.0 else (0.6, -1)
 
-    def accept(self, c: Candidate, likeness: float, which: int, pause: float) -> None:
-        """Take a beat into the memory; ``pause`` is by how much the levels had been lowered for it."""
-        dt_s = c.t_s - self.last_beat_s
+    def rival(self, size: float) -> None:
+        """Something too small or too close to be looked at."""
+        self._rival = max(self._rival, size)
+
+    def context(self, sight: Sight, levels: Levels, likeness: float, which: int) -> list[float]:
+        """The 22 inputs of the net with memory: dimensionless and bounded."""
+        dt_s = sight.t_s - self.last_beat_s
+        in_rr = min(4.0, dt_s / self._rr_s)
+        premature = 1.0 - in_rr if in_rr < 1.0 else 0.0
+        below = _clip(sight.log_size - levels.log_size, -2.5, 1.5)
+        shortness = 5.0 * (0.4 - dt_s) if dt_s < 0.4 else 0.0
+        lowness = 0.0 if self._low_share is None else sight.low_share - self._low_share
+        against_last = against_last_high = 0.0
+        if dt_s < 0.5 and self._last is not None:
+            against_last = _clip(sight.log_size - self._last.log_size, -2.0, 1.0)
+            against_last_high = _clip(sight.log_high - self._last.log_high, -2.0, 1.0)
+        noise = 0.15 if self._noise_level is None else _clip(self._noise_level / levels.usual, 0.03, 1.0)
+        over_rival = sight.log_size - math.log(self._rival + 0.05 * levels.size)
+        known_norm = self._log_norms[which] if which >= 0 else None
+        return [
+            below,
+            min(below, 0.0),
+            _clip(sight.log_high - levels.log_high, -2.5, 1.5),
+            likeness,
+            likeness * min(below, 0.0),
+            0.5 if known_norm is None else min(1.5, abs(sight.log_norm - known_norm)),
+            premature,
+            premature * premature,
+            self._irregularity * premature,
+            0.5 if in_rr <= 0.6 else abs(in_rr - round(in_rr)),
+            _clip(over_rival, -2.5, 2.5),
+            shortness,
+            shortness * max(0.0, lowness),
+            against_last,
+            against_last_high,
+            _clip(math.log(noise / levels.pause), -3.5, 0.0),
+            _clip(lowness, -1.5, 1.5),
+            self.gate,
+            min(2.0, dt_s / (0.4 * self._root_rr)),
+            min(self._n_beats, _MEMORY) / _MEMORY,
+            math.log(_clip(dt_s, 0.15, 3.0)),
+            self._irregularity,
+        ]
+
+    def refuse(self, sight: Sight, levels: Levels) -> None:
+        """Take what was no beat into the memory."""
+        self._rival = max(self._rival, sight.size)
+        self._noise.append(min(sight.size, levels.usual))
+        if len(self._noise) == _MEMORY:
+            self._noise_level = sorted(self._noise)[4]
+
+    def accept(self, sight: Sight, levels: Levels, shape: Samples, likeness: float, which: int) -> None:
+        """Take a beat into the memory."""
         if which >= 0:
             self.gate += (likeness - self.gate) / 16.0
+        self._learn_shape(sight, shape, likeness, which)
+        self._learn_size(sight, levels)
+        self._learn_interval(sight.t_s - self.last_beat_s)
+        share = sight.low_share
+        self._low_share = share if self._low_share is None else self._low_share + 0.1 * (share - self._low_share)
+        self.last_beat_s = self._watched_s = sight.t_s
+        self._last, self._rival = sight, 0.0
+        self._n_beats += 1
+
+    def _learn_shape(self, sight: Sight, shape: Samples, likeness: float, which: int) -> None:
         if which >= 0 and likeness > 0.75:
-            blend = 0.88 * self.shapes[which] + 0.12 * c.shape
-            self.shapes[which] = blend / max(1e-12, math.sqrt(float(np.dot(blend, blend))))
-            self.shape_counts[which] = min(20.0, self.shape_counts[which] + 1.0)
-        else:
-            self.shape_counts = [max(0.25, n - 0.25) for n in self.shape_counts]
-            if len(self.shapes) < _SHAPES:
-                self.shapes.append(c.shape)
-                self.shape_counts.append(1.0)
-            else:
-                rarest = self.shape_counts.index(min(self.shape_counts))
-                self.shapes[rarest], self.shape_counts[rarest] = c.shape, 1.0
-        if pause < 1.0 and self.sizes and c.size < 0.6 * median(self.sizes):
-            self.sizes = [v * pause for v in self.sizes]
-            self.highs = [v * pause for v in self.highs]
-        size_cap = 2.0 * median(self.sizes) if len(self.sizes) >= 3 else math.inf
-        high_cap = 2.0 * median(self.highs) if len(self.highs) >= 3 else math.inf
-        self.sizes = [*self.sizes[-7:], min(c.size, size_cap)]
-        self.highs = [*self.highs[-7:], min(c.high, high_cap)]
-        if self.last_rr_known and 0.24 < dt_s < 2.5:
-            self.rr_s = [*self.rr_s[-7:], dt_s] if self.rr_s else [dt_s] * 8
-        ratio = math.log(c.low / c.size)
-        self.low_ratio = ratio if math.isnan(self.low_ratio) else self.low_ratio + 0.1 * (ratio - self.low_ratio)
-        self.last_beat_s, self.last_size = c.t_s, c.size
-        self.last_rr_known, self.rival, self.watchdog_s = True, 0.0, c.t_s
+            blend = 0.88 * self._shapes[which] + 0.12 * shape
+            self._shapes[which] = blend / max(1e-12, math.sqrt(float(np.dot(blend, blend))))
+            self._log_norms[which] += 0.12 * (sight.log_norm - self._log_norms[which])
+            self._counts[which] = min(20.0, self._counts[which] + 1.0)
+            return
+        self._counts = [max(0.25, n - 0.25) for n in self._counts]
+        if len(self._log_norms) < _SHAPES:
+            self._shapes = np.vstack([self._shapes, shape])
+            self._log_norms.append(sight.log_norm)
+            self._counts.append(1.0)
+            return
+        rarest = self._counts.index(min(self._counts))
+        self._shapes[rarest], self._log_norms[rarest], self._counts[rarest] = shape, sight.log_norm, 1.0
 
-    def refuse(self, c: Candidate, level: float) -> None:
-        """Take what was no beat into the memory."""
-        self.rival = max(self.rival, c.size)
-        self.noise = [*self.noise[-7:], min(c.size, level)]
+    def _learn_size(self, sight: Sight, levels: Levels) -> None:
+        sizes, log_highs = self._sizes, self._log_highs
+        if levels.pause < 1.0 and sizes and sight.size < 0.6 * levels.usual:
+            # The beats came back smaller: the lowered levels were right.
+            log_pause = math.log(levels.pause)
+            for k in range(len(sizes)):
+                sizes[k] *= levels.pause
+                log_highs[k] += log_pause
+        known = len(sizes) >= 3
+        sizes.append(min(sight.size, 2.0 * _median(sizes)) if known else sight.size)
+        log_highs.append(min(sight.log_high, math.log(2.0) + _median(log_highs)) if known else sight.log_high)
+        self._size_level = _median(sizes)
+        self._log_size, self._log_high = math.log(self._size_level), _median(log_highs)
 
-    def levels(self, c: Candidate) -> tuple[float, float]:
-        """The size of this patient's beats in the QRS and the high band, in mV."""
-        if len(self.sizes) < 3:
-            return 0.8 * c.max_3s, 0.8 * c.high_max_3s
-        return median(self.sizes), median(self.highs)
-
-    def context(self, c: Candidate, level: float, high_level: float, likeness: float) -> Context:
-        """What a scorer is told of a candidate, given the levels it is held against."""
-        dt_s = c.t_s - self.last_beat_s
-        rr_s = max(0.3, median(self.rr_s)) if self.rr_s else 0.8
-        irregular = min(1.0, (sorted(self.rr_s)[6] - sorted(self.rr_s)[1]) / rr_s) if self.rr_s else 0.4
-        prematurity = max(0.0, 1.0 - dt_s / rr_s)
-        shortness = 5.0 * max(0.0, 0.4 - dt_s)
-        low_ratio = math.log(c.low / c.size)
-        lowness = 0.0 if math.isnan(self.low_ratio) else low_ratio - self.low_ratio
-        noise = 0.15 * level
-        if len(self.noise) == 8:
-            noise = min(level, max(0.03 * level, sorted(self.noise)[4]))
-        close = dt_s < 0.5 and self.last_size > 0.0
-        return Context(
-            size_below=_log_ratio(c.size, level, -2.5, 0.0),
-            high=_log_ratio(c.high, high_level, -2.5, 1.5),
-            likeness=likeness,
-            prematurity=prematurity,
-            irregular_prematurity=irregular * prematurity,
-            over_rival=_log_ratio(c.size, self.rival + 0.05 * level, -2.5, 2.5),
-            shortness=shortness,
-            short_and_low=shortness * max(0.0, lowness),
-            against_last=_log_ratio(c.size, self.last_size, -2.0, 1.0) if close else 0.0,
-            noise=_log_ratio(noise, level, -3.5, 0.0),
-            lowness=min(1.5, max(-1.5, lowness)),
-            size_in_1s5=_log_ratio(c.size, c.max_1s5, -3.0, 0.5),
-            high_in_1s5=_log_ratio(c.high, c.high_max_1s5, -3.0, 0.5),
-            ahead=max(0.0, _log_ratio(c.max_ahead, c.size, -1.0, 2.0)),
-            low_share=_log_ratio(c.low, c.size, -1.5, 3.0),
-        )
+    def _learn_interval(self, rr_s: float) -> None:
+        if not (self._last is not None and 0.24 < rr_s < 2.5):
+            return
+        self._rrs_s.extend([rr_s] if self._rrs_s else [rr_s] * _MEMORY)
+        self._n_rrs += 1
+        ordered = sorted(self._rrs_s)
+        self._rr_s = max(0.3, 0.5 * (ordered[3] + ordered[4]))
+        self._root_rr = math.sqrt(self._rr_s)
+        if self._n_rrs >= 3:
+            self._irregularity = min(1.0, (ordered[6] - ordered[1]) / self._rr_s)
 
 
-def _log_ratio(a: float, b: float, lo: float, hi: float) -> float:
-    return min(hi, max(lo, math.log(max(a, 1e-9) / max(b, 1e-9))))
+def _median(values: Sequence[float]) -> float:
+    """`statistics.median`, which is slower than all the rest of a beat."""
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(ordered) % 2 else 0.5 * (ordered[half - 1] + ordered[half])
+
+
+def _clip(value: float, lo: float, hi: float) -> float:
+    return lo if value < lo else hi if value > hi else value

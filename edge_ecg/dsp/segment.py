@@ -9,14 +9,14 @@ that one artefact does not shrink the ten seconds behind it; the paper's plain m
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RrHistory", "WindowShape", "cut_window"]
+__all__ = ["RrHistory", "WindowShape", "cut_windows"]
 
 _MIN_RANGE_MV = 0.02
 
@@ -70,35 +70,46 @@ class RrHistory:
 
     def median_s(self) -> float | None:
         """T, in s: the median of the remembered intervals; None while there is none."""
-        return median(rr_s for _, rr_s in self._ends) if self._ends else None
+        ordered, n = sorted([rr_s for _, rr_s in self._ends]), len(self._ends)
+        return 0.5 * (ordered[(n - 1) // 2] + ordered[n // 2]) if n else None
 
 
-def cut_window(past_mv: NDArray[np.float32], n_window: int, shape: WindowShape) -> NDArray[np.float32]:
-    """Scale and pad one beat window.
+def cut_windows(past_mv: NDArray[np.float32], n_window: Sequence[int], shape: WindowShape) -> NDArray[np.float32]:
+    """Scale and pad beat windows, each by itself.
 
     Parameters
     ----------
     past_mv
-        ``(n,) float32``, mV, the signal that *ends with the window*, at most the scaling history is used.
+        ``(n, n_past) float32``, mV, for each window the signal that *ends with it*, at most the scaling history.
     n_window
-        How many samples at its end are the window, 1 .. `shape.n_samples`.
+        ``(n,)``, how many samples at its end are the window, 1 .. `shape.n_samples`.
     shape
-        The window's parameters.
+        The windows' parameters.
 
     Returns
     -------
-    ``(n_samples,) float32`` in [0, 1], zero behind the window. A signal without range gives zeros.
+    ``(n, n_samples) float32`` in [0, 1], zero behind the window. A signal without range gives zeros.
     """
+    n, n_past = past_mv.shape
     second = round(shape.fs_hz)
-    n_seconds = min(round(shape.scale_history_s), max(1, len(past_mv) // second))
-    recent = past_mv[-n_seconds * second :]
-    if len(recent) >= second:
-        by_second = recent.reshape(n_seconds, second)
-        low, high = median(by_second.min(axis=1).tolist()), median(by_second.max(axis=1).tolist())
-    else:
-        low, high = float(recent.min()), float(recent.max())
-    window = np.zeros(shape.n_samples, dtype=np.float32)
-    if high - low >= _MIN_RANGE_MV:
-        scaled = (past_mv[-n_window:].astype(np.float64) - low) / (high - low)
-        window[:n_window] = np.clip(scaled, 0.0, 1.0)
-    return window
+    n_seconds = min(round(shape.scale_history_s), max(1, n_past // second))
+    by_second = past_mv[:, -n_seconds * second :].reshape(n, n_seconds, -1)
+    low, high = _medians(by_second.min(axis=2)), _medians(by_second.max(axis=2))
+    has_range = high - low >= _MIN_RANGE_MV
+    # What lies behind a window is as low as can be: it comes out as zero.
+    scaled = np.full((n, shape.n_samples), -np.inf)
+    for row, past, n_there in zip(scaled, past_mv, n_window, strict=True):
+        row[:n_there] = past[n_past - n_there :]
+    scaled -= low
+    scaled /= np.where(has_range, high - low, 1.0)
+    scaled[~has_range[:, 0]] = 0.0
+    np.minimum(np.maximum(scaled, 0.0, out=scaled), 1.0, out=scaled)
+    return scaled.astype(np.float32)
+
+
+def _medians(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The median of each row, ``(n, k)`` to ``(n, 1)``."""
+    ordered = np.sort(values, axis=1).astype(np.float64)
+    k = values.shape[1]
+    middle: NDArray[np.float64] = 0.5 * (ordered[:, (k - 1) // 2, None] + ordered[:, k // 2, None])
+    return middle

@@ -48,6 +48,9 @@ class Classifier(Protocol):
             ``(n_features,)`` of the patient's own rhythm, for models that use them; others ignore it.
         """
 
+    def classify_many(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities ``(n, n_classes)`` of windows ``(n, n_samples)``: of each what `classify` says, to the bit."""
+
 
 def open_classifier(name: str | Path) -> Classifier:
     """Load a shipped bundle by its id, or one by its path. Raises `ModelError`."""

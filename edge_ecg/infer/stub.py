@@ -23,4 +23,11 @@ class StubClassifier:
         self, window: NDArray[np.float32], features: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """(1, 0, 0, 0, 0)."""
-        return np.array([1.0, 0.0, 0.0, 0.0, 0.0], dtype=np.float32)
+        probs: NDArray[np.float32] = self.classify_many(window[None])[0]
+        return probs
+
+    def classify_many(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(1, 0, 0, 0, 0) each."""
+        probs = np.zeros((len(windows), len(self.labels)), dtype=np.float32)
+        probs[:, 0] = 1.0
+        return probs

@@ -1,4 +1,7 @@
-"""A run's beats beside the experts' annotations of the same record."""
+"""A run's beats beside the experts' annotations of the same record, in a few lines for a person.
+
+Reports that are published use `edge_ecg.scoring.ec57`, which pairs the same beats and counts more.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_ecg.io import BEAT_SYMBOLS
 from edge_ecg.labels import AAMI5, BeatLabel
 from edge_ecg.scoring.confusion import Confusion
-from edge_ecg.scoring.matching import MATCH_WINDOW_S, match_beats
+from edge_ecg.scoring.matching import MATCH_WINDOW_S
+from edge_ecg.scoring.pairing import pair_record
 
 __all__ = ["Agreement", "compare"]
 
@@ -26,7 +29,7 @@ class Agreement:
     n_reference, n_matched, n_missed, n_extra
         Annotated beats, those found, those not, detections without one.
     n_in_flutter
-        Detections in flutter or fibrillation, where there is no beat to find: they count for nothing.
+        Detections without a beat in flutter or fibrillation, where there is none to find: they count for nothing.
     confusion
         Labels of the matched beats that carry one of the five classes; rows are the experts.
     """
@@ -66,7 +69,7 @@ class Agreement:
 
 
 def compare(
-    samples: Sequence[int], symbols: Sequence[str], detected: Sequence[int], labels: Sequence[str], fs_hz: float
+    samples: Sequence[int], symbols: Sequence[str], detected: Sequence[float], labels: Sequence[str], fs_hz: float
 ) -> Agreement:
     """Compare a run with annotations.
 
@@ -76,40 +79,26 @@ def compare(
         All annotations of the record, in order: beats, and ``[`` ``]`` around flutter, in which neither the
         annotated nor the detected beats count.
     detected, labels
-        R peaks of the run, ascending, and what it said of each.
+        R peaks of the run, ascending, and what it said of each; a label of another set is not judged.
     fs_hz
         The rate that both count in.
+
+    Raises
+    ------
+    DataError
+        As `edge_ecg.scoring.pairing.pair_record`.
     """
-    flutter = _flutter(samples, symbols)
-
-    def outside(sample: int) -> bool:
-        return not any(a <= sample <= b for a, b in flutter)
-
-    beats = [(s, k) for s, k in zip(samples, symbols, strict=True) if k in BEAT_SYMBOLS and outside(s)]
-    found = [(s, k) for s, k in zip(detected, labels, strict=True) if outside(s)]
-    match = match_beats([s for s, _ in beats], [s for s, _ in found], MATCH_WINDOW_S * fs_hz)
-    pairs = [
-        (AAMI5[beats[i][1]], BeatLabel[found[j][1]])
-        for i, j in match.pairs
-        if beats[i][1] in AAMI5 and found[j][1] in _CLASSES
+    pairing = pair_record(samples, symbols, detected, MATCH_WINDOW_S * fs_hz)
+    labelled = [
+        (AAMI5[symbol], BeatLabel[labels[j]])
+        for symbol, j in ((pairing.beats[i][1], j) for i, j in pairing.pairs)
+        if symbol in AAMI5 and labels[j] in _CLASSES
     ]
-    confusion = Confusion.of([a for a, _ in pairs], [b for _, b in pairs], len(_CLASSES))
-    n_in_flutter = len(detected) - len(found)
     return Agreement(
-        len(beats), len(match.pairs), len(match.missed), len(match.extra), n_in_flutter, confusion
+        len(pairing.beats),
+        len(pairing.pairs),
+        len(pairing.missed),
+        len(pairing.extra),
+        len(pairing.in_flutter),
+        Confusion.of([a for a, _ in labelled], [b for _, b in labelled], len(_CLASSES)),
     )
-
-
-def _flutter(samples: Sequence[int], symbols: Sequence[str]) -> list[tuple[int, int]]:
-    """Intervals between ``[`` and ``]``; one that is never closed lasts to the end."""
-    intervals = []
-    begin: int | None = None
-    for sample, symbol in zip(samples, symbols, strict=True):
-        if symbol == "[" and begin is None:
-            begin = sample
-        elif symbol == "]" and begin is not None:
-            intervals.append((begin, sample))
-            begin = None
-    if begin is not None:
-        intervals.append((begin, np.iinfo(np.int64).max))
-    return intervals

@@ -1,7 +1,8 @@
 """Match detections to reference beats, one to one, nearest first between neighbours.
 
-The rule of ANSI/AAMI EC57 as PhysioNet's ``bxb`` applies it: before a pair is accepted it is compared with the
-next candidate on either side, so that a detection goes to the reference beat that it lies nearest to.
+The rule of ANSI/AAMI EC57 as PhysioNet's ``bxb`` applies it: of the two beats at hand the earlier one is decided.
+It is paired when the other lies within the window and nearer than the other's successor; when the successor is
+as near or nearer, the earlier one stays alone.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["MATCH_WINDOW_S", "BeatMatch", "match_beats"]
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["MATCH_WINDOW_S", "BeatMatch", "Timing", "match_beats", "r_errors_ms"]
 
 MATCH_WINDOW_S = 0.15
 
@@ -55,23 +59,49 @@ def match_beats(
     i = j = 0
     while i < len(reference) and j < len(detections):
         distance = abs(reference[i] - detections[j])
-        if distance > tolerance:
-            if reference[i] < detections[j]:
-                missed.append(i)
+        if detections[j] < reference[i]:
+            if distance <= tolerance and not _as_near(detections, j + 1, reference[i], distance):
+                pairs.append((i, j))
                 i += 1
             else:
                 extra.append(j)
-                j += 1
-        elif i + 1 < len(reference) and abs(reference[i + 1] - detections[j]) < distance:
-            missed.append(i)
-            i += 1
-        elif j + 1 < len(detections) and abs(detections[j + 1] - reference[i]) < distance:
-            extra.append(j)
             j += 1
         else:
-            pairs.append((i, j))
+            if distance <= tolerance and not _as_near(reference, i + 1, detections[j], distance):
+                pairs.append((i, j))
+                j += 1
+            else:
+                missed.append(i)
             i += 1
-            j += 1
     missed += range(i, len(reference))
     extra += range(j, len(detections))
     return BeatMatch(tuple(pairs), tuple(missed), tuple(extra))
+
+
+def _as_near(positions: Sequence[float], index: int, to: float, distance: float) -> bool:
+    return index < len(positions) and abs(positions[index] - to) <= distance
+
+
+def r_errors_ms(
+    reference: ArrayLike, detections: ArrayLike, pairs: Sequence[tuple[int, int]], fs_hz: float
+) -> NDArray[np.float64]:
+    """How late each matched R is, ``(n_pairs,)`` in ms; positions in samples of ``fs_hz``, early is negative."""
+    at = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    found, annotated = np.asarray(detections, np.float64), np.asarray(reference, np.float64)
+    return np.asarray(1e3 * (found[at[:, 1]] - annotated[at[:, 0]]) / fs_hz, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Distances between found and annotated R positions in ms, without sign."""
+
+    median_ms: float
+    p95_ms: float
+
+    @classmethod
+    def of(cls, errors_ms: ArrayLike) -> Timing | None:
+        """Of errors as `r_errors_ms` gives them; None of none."""
+        distances = np.abs(np.asarray(errors_ms, dtype=np.float64))
+        if not distances.size:
+            return None
+        return cls(float(np.median(distances)), float(np.percentile(distances, 95)))

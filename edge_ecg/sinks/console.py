@@ -59,7 +59,8 @@ class ConsoleSink:
             case LeadOffEvent():
                 return self._remark(event.at_index / event.stream.fs_hz, f"electrode {'off' if event.off else 'on'}")
             case QualityEvent():
-                what = "noisy: beats are marked reject" if event.noisy else "good again"
+                why = f" ({', '.join(event.causes)})" if event.causes else ""
+                what = f"noisy{why}: beats are marked reject" if event.noisy else "good again"
                 return self._remark(event.sample / event.stream.fs_hz, f"signal {what}")
             case ModelEvent():
                 scale = "" if event.stream.calibrated else ", amplitudes not calibrated"

@@ -65,6 +65,7 @@ def as_json(event: Event) -> dict[str, Any]:
                 **_head("quality", event.stream, event.sample),
                 "noisy": event.noisy,
                 "quality": round(event.quality, 3),
+                "causes": list(event.causes),
             }
         case ModelEvent():
             return {

@@ -19,7 +19,7 @@ from firmware_bridge.wire import Hello, Stopped
 
 __all__ = ["RawCaptureSource", "RecordSource", "open_replay"]
 
-_BLOCK_S = 10.0
+_BLOCK_S = 60.0
 _CHUNK_BYTES = 65536
 
 

@@ -52,6 +52,17 @@ def test_high_pass_is_the_same_however_it_is_cut(sizes):
     assert np.array_equal(in_pieces(HighPass(0.5, 125.0), x, sizes), HighPass(0.5, 125.0).feed(x))
 
 
+def test_high_pass_one_sample_at_a_time():
+    x = walk(700) - 40.0
+    assert np.array_equal(in_pieces(HighPass(0.5, 125.0), x, [1] * 700), HighPass(0.5, 125.0).feed(x))
+
+
+def test_high_pass_does_not_see_what_comes_after():
+    x = walk(300)
+    wild = np.concatenate([x[:150], np.full(150, 1e9)])
+    assert np.array_equal(HighPass(0.5, 125.0).feed(wild)[:150], HighPass(0.5, 125.0).feed(x)[:150])
+
+
 @settings(deadline=None)
 @given(CUTS, st.sampled_from([0, 1, 5, 12, 45]), st.booleans())
 def test_fir_is_the_same_however_it_is_cut(sizes, half, even):

@@ -34,6 +34,14 @@ def test_time_does_not_drift_over_two_hours(fs_hz):
     assert abs(len(y) - 7200 * 125) <= 8
 
 
+@pytest.mark.parametrize("fs_hz", RATES)
+def test_a_minute_at_once_is_the_same_as_in_small_pieces(fs_hz):
+    x = np.random.default_rng(6).standard_normal(round(60 * fs_hz))
+    whole, resampler = Resampler(fs_hz, 125.0).feed(x), Resampler(fs_hz, 125.0)
+    assert np.array_equal(np.concatenate([resampler.feed(x[i : i + 31]) for i in range(0, len(x), 31)]), whole)
+    assert len(whole) > 7400
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.sampled_from(RATES), st.lists(st.integers(0, 400), max_size=20))
 def test_the_same_however_it_is_cut(fs_hz, sizes):

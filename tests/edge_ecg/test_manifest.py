@@ -220,13 +220,13 @@ def test_quantising_rounds_to_the_nearest_count_and_clips():
     bundle = load_bundle(shipped_ids()[0])
     classifier, spec = TfliteClassifier(bundle), bundle.manifest.input
     window = np.random.default_rng(1).random(187).astype(np.float32)
-    tensor = classifier.quantise(window)
+    (tensor,) = classifier.quantise(window[None])
     assert (tensor.shape, tensor.dtype.name) == (spec.shape, spec.dtype)
     back = (tensor.reshape(-1).astype(np.float64) - spec.zero_point) * spec.scale
     assert np.abs(back - window).max() <= 0.5 * spec.scale * 1.001
     wild = np.array([-9.0, 0.0, 1.0, 9.0] + [0.5] * 183, dtype=np.float32)
     tame = np.clip(wild, 0.0, 1.0)
-    assert np.array_equal(classifier.quantise(wild), classifier.quantise(tame))
+    assert np.array_equal(classifier.quantise(wild[None]), classifier.quantise(tame[None]))
     assert np.array_equal(classifier.classify(wild), classifier.classify(tame))
 
 
@@ -237,6 +237,16 @@ def test_the_same_window_gives_the_same_answer_whatever_came_before():
     again = [classifier.classify(w) for w in windows[::-1]][::-1]
     assert np.array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
+
+
+def test_many_windows_are_said_what_each_is_said_alone():
+    stub, classifier = StubClassifier(), open_classifier(shipped_ids()[0])
+    windows = np.random.default_rng(3).random((40, 187)).astype(np.float32)
+    for one in (stub, classifier):
+        many = one.classify_many(windows)
+        assert many.dtype == np.float32
+        assert many.tobytes() == np.stack([one.classify(w) for w in windows]).tobytes()
+        assert one.classify_many(windows[:0]).shape == (0, len(one.labels))
 
 
 def test_the_stub_says_n():

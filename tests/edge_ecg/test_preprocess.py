@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION, BeatWindow, Preprocessor, PreprocessParams, windows_of_record
-from edge_ecg.dsp.segment import RrHistory, WindowShape, cut_window
+from edge_ecg.dsp.segment import RrHistory, WindowShape, cut_windows
 from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
 
 EXCERPT = Path(__file__).parents[2] / "edge_ecg" / "excerpts" / "mitdb_223"
@@ -36,6 +36,10 @@ def excerpt() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module", name="excerpt")
 def excerpt_fixture() -> tuple[np.ndarray, np.ndarray]:
     return excerpt()
+
+
+def cut_window(past_mv: np.ndarray, n_window: int, shape: WindowShape) -> np.ndarray:
+    return cut_windows(past_mv[None], [n_window], shape)[0]
 
 
 def assert_same(a: list[BeatWindow], b: list[BeatWindow]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
+from edge_ecg.detector import shipped_nets
 from edge_ecg.dsp.qrs import MAX_DECISION_S, Detection, QrsDetector
 from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
 from edge_ecg.scoring.matching import match_beats
@@ -35,7 +36,7 @@ def beats() -> np.ndarray:
 
 
 def detect(x_mv: np.ndarray, fs_hz: float = FS_HZ) -> list[Detection]:
-    detector = QrsDetector(fs_hz)
+    detector = QrsDetector(fs_hz, shipped_nets())
     return detector.feed(x_mv) + detector.flush()
 
 
@@ -109,14 +110,14 @@ def test_beats_come_back_after_a_flat_minute(ecg_mv, beats):
 @pytest.mark.parametrize("fs_hz", [99.9, 1000.1, 0.0, -250.0, float("nan")])
 def test_a_rate_it_was_not_made_for_is_refused(fs_hz):
     with pytest.raises(ValueError, match="100 to 1000 Hz"):
-        QrsDetector(fs_hz)
+        QrsDetector(fs_hz, shipped_nets())
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.lists(st.integers(0, 3000), max_size=20))
 def test_the_same_however_it_is_cut(ecg_mv, sizes):
     x_mv = ecg_mv[: round(60 * FS_HZ)]
-    detector = QrsDetector(FS_HZ)
+    detector = QrsDetector(FS_HZ, shipped_nets())
     found = []
     for piece in np.split(x_mv, np.minimum(np.cumsum(sizes), len(x_mv)).astype(int)) if sizes else [x_mv]:
         found += detector.feed(piece)
@@ -126,7 +127,7 @@ def test_the_same_however_it_is_cut(ecg_mv, sizes):
 @pytest.mark.parametrize("fs_hz", [100, 250, 360])
 def test_one_sample_at_a_time(ecg_mv, fs_hz):
     x_mv = at_rate(ecg_mv, fs_hz)[: 20 * fs_hz]
-    detector = QrsDetector(fs_hz)
+    detector = QrsDetector(fs_hz, shipped_nets())
     found = []
     for i in range(len(x_mv)):
         new = detector.feed(x_mv[i : i + 1])
@@ -156,7 +157,7 @@ def test_a_stretch_that_ends_anywhere_has_its_beats_within_it(ecg_mv, n):
 def test_beats_go_on_at_once_behind_a_gap(ecg_mv, beats, gap_s, learned):
     begin, end = round(60 * FS_HZ), round(90 * FS_HZ)
     behind = end + round(gap_s * FS_HZ)
-    detector = QrsDetector(FS_HZ)
+    detector = QrsDetector(FS_HZ, shipped_nets())
     detector.feed(ecg_mv[:begin])
     detector.flush()
     gate_before = detector.feed(np.empty(0)) == []

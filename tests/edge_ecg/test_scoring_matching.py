@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_ecg.detector import shipped_nets
 from edge_ecg.dsp.qrs import QrsDetector
 from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
-from edge_ecg.scoring.matching import MATCH_WINDOW_S, match_beats
+from edge_ecg.scoring.matching import MATCH_WINDOW_S, Timing, match_beats, r_errors_ms
 
 EXCERPT = Path(__file__).parents[2] / "edge_ecg" / "excerpts" / "mitdb_223"
 
@@ -25,12 +26,17 @@ TABLE = {
     "one beyond the border": ([100], [155], [], [0], [0]),
     "early as well as late": ([100, 500], [60, 540], [(0, 0), (1, 1)], [], []),
     "the nearer of two detections": ([100], [70, 110], [(0, 1)], [], [0]),
-    "the first of two equally near ones": ([100], [90, 110], [(0, 0)], [], [1]),
+    "the second of two equally near ones": ([100], [90, 110], [(0, 1)], [], [0]),
+    "the first of two at one place that come late": ([100], [110, 110], [(0, 0)], [], [1]),
+    "the second of two at one place that come early": ([100], [90, 90], [(0, 1)], [], [0]),
     "the nearer of two references": ([100, 140], [130], [(1, 0)], [0], []),
-    "the first of two equally near references": ([100, 140], [120], [(0, 0)], [1], []),
+    "the second of two equally near references": ([100, 140], [120], [(1, 0)], [0], []),
     "a missed beat between found ones": ([100, 400, 700], [101, 699], [(0, 0), (2, 1)], [1], []),
     "an extra one between found ones": ([100, 700], [101, 400, 699], [(0, 0), (1, 2)], [], [1]),
     "close pairs stay in order": ([100, 150], [105, 145], [(0, 0), (1, 1)], [], []),
+    "the successor is nearer but has a nearer one itself": ([100, 140], [125, 141], [(1, 1)], [0], [0]),
+    "the second of two references at one place": ([100, 100], [100], [(1, 0)], [0], []),
+    "fractions of a sample": ([100], [90.5, 109.4], [(0, 1)], [], [0]),
     "all shifted": ([100, 150, 200], [130, 180, 230], [(1, 0), (2, 1)], [0], [2]),
 }
 
@@ -108,7 +114,49 @@ def test_agrees_with_the_reference_on_a_bad_detector(seed):
 @pytest.mark.parametrize("name", ["208", "203"])
 def test_agrees_with_the_reference_on_real_detections(data_dir, name):
     stem = data_dir / "mitdb" / name
-    detector = QrsDetector(360.0)
+    detector = QrsDetector(360.0, shipped_nets())
     x_mv = read_record(stem).samples_mv()[:, 0].astype(np.float64)
     found = np.array([round(d.r_pos) for d in detector.feed(x_mv) + detector.flush()])
     assert_agrees_with_wfdb(beats_of(stem), found, 360.0)
+
+
+def gaps(smallest: int) -> st.SearchStrategy[list[int]]:
+    return st.lists(st.integers(smallest, 400), min_size=1, max_size=30)
+
+
+@settings(deadline=None)
+@given(gaps(109), gaps(109))
+def test_agrees_with_the_reference_where_no_beat_has_two_candidates(ref_gaps, det_gaps):
+    # Neighbours lie more than two windows apart, so that no choice is left to either.
+    reference, detections = np.cumsum(ref_gaps), np.cumsum(det_gaps)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from wfdb.processing import compare_annotations
+
+        theirs = compare_annotations(reference, detections, 55)  # they want it nearer than the window
+    ours = match_beats(reference.tolist(), detections.tolist(), 54)
+    assert [i for i, _ in ours.pairs] == theirs.matched_ref_inds.tolist()
+    assert [j for _, j in ours.pairs] == theirs.matched_test_inds.tolist()
+    assert list(ours.missed) == theirs.unmatched_ref_inds.tolist()
+
+
+@settings(deadline=None)
+@given(POSITIONS, POSITIONS, st.integers(0, 100), st.integers(-5000, 5000))
+def test_a_shift_in_time_changes_nothing(reference, detections, tolerance, shift):
+    shifted = match_beats([r + shift for r in reference], [d + shift for d in detections], tolerance)
+    assert shifted == match_beats(reference, detections, tolerance)
+
+
+def test_r_errors_are_signed_and_timing_is_not():
+    # 250 Hz: a sample is 4 ms. The second detection has no beat.
+    errors = r_errors_ms([100, 400, 700], [99, 300, 402.5, 700], [(0, 0), (1, 2), (2, 3)], 250.0)
+    assert errors.tolist() == [-4.0, 10.0, 0.0]
+    timing = Timing.of(errors)
+    assert timing is not None
+    assert timing.median_ms == 4.0
+    assert timing.p95_ms == pytest.approx(4 + 0.9 * 6)  # 0.95 of the way along three values
+
+
+def test_nothing_matched_has_no_timing():
+    assert r_errors_ms([100], [], [], 360.0).shape == (0,)
+    assert Timing.of([]) is None

@@ -44,7 +44,7 @@ EVENTS: dict[str, Event] = {
     "beat": beat(),
     "gap": GapEvent(STREAM, 250, 7, interpolated=True),
     "lead_off": LeadOffEvent(STREAM, 250, off=True),
-    "quality": QualityEvent(STREAM, 300, 250, noisy=True, quality=0.12345),
+    "quality": QualityEvent(STREAM, 300, 250, noisy=True, quality=0.12345, causes=("mains", "motion")),
     "model": ModelEvent(STREAM, 0, "II", "m1", "ab" * 32),
     "link": LinkEvent("connected", "a board", STREAM),
 }
@@ -68,7 +68,7 @@ LINES = {
     },
     "gap": {**HEAD, "lost_samples": 7, "interpolated": True},
     "lead_off": {**HEAD, "off": True},
-    "quality": {**HEAD, "noisy": True, "quality": 0.123},
+    "quality": {**HEAD, "noisy": True, "quality": 0.123, "causes": ["mains", "motion"]},
     "model": {
         **HEAD,
         "sample": 0,
@@ -342,7 +342,8 @@ def test_times_as_a_clock(t_s: float, text: str) -> None:
         (GapEvent(STREAM, 250, 700, interpolated=False), "700 samples lost (a gap)"),
         (EVENTS["lead_off"], "electrode off"),
         (LeadOffEvent(STREAM, 250, off=False), "electrode on"),
-        (EVENTS["quality"], "noisy"),
+        (EVENTS["quality"], "signal noisy (mains, motion): beats are marked reject"),
+        (QualityEvent(STREAM, 250, 250, noisy=True, quality=0.1), "signal noisy: beats"),
         (QualityEvent(STREAM, 250, 250, noisy=False, quality=0.9), "good again"),
         (EVENTS["model"], "stream s1: 250 Hz, lead II; labelled by m1"),
         (
