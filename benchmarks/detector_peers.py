@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edge_ecg.dsp
-from edge_ecg.detector import shipped_nets
+from edge_ecg.detector import SHIPPED, shipped_nets
 from edge_ecg.dsp.qrs import QrsDetector
 
 __all__ = ["DETECTORS", "OURS", "YARDSTICK", "Attempt", "Detector", "attempt", "streaming_detector", "version_of"]
@@ -105,9 +105,9 @@ def version_of(detector: Detector) -> str:
     if detector.name != OURS:
         return metadata.version(detector.package)
     digest = hashlib.sha256()
-    folder = Path(next(iter(edge_ecg.dsp.__path__)))
-    for file in sorted(f for f in folder.rglob("*") if f.is_file() and "__pycache__" not in f.parts):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    for folder in (Path(next(iter(edge_ecg.dsp.__path__))), SHIPPED):
+        for file in sorted(f for f in folder.rglob("*") if f.is_file() and "__pycache__" not in f.parts):
+            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.dsp.envelopes import EnvelopeFrontEnd
+from edge_ecg.dsp.filters import neighbours
 
 __all__ = ["N_INPUTS", "SHAPE_POINTS", "CandidateFinder", "Candidates"]
 
@@ -28,12 +29,15 @@ R_SEARCH_S = 0.045
 FLOOR_MV = 0.004
 SHAPE_POINTS = 21
 _SHAPE_OFFSETS_S: Samples = 0.0083 * (np.arange(float(SHAPE_POINTS)) - SHAPE_POINTS // 2)
+_RAMP_POWER = float((_SHAPE_OFFSETS_S * _SHAPE_OFFSETS_S).sum())
 _LOW_OFFSETS_S: Samples = 0.05 * np.arange(-3.0, 4.0)
 _QRS_OFFSETS_S: Samples = 0.025 * np.array([float(k) for k in range(-7, 10) if k != 0])
 _HIGH_OFFSETS_S: Samples = 0.025 * np.arange(-7.0, 10.0)
 _RECENT_EDGES_S: Samples = 0.05 * np.arange(9.0) - 0.625
 _OLDER_EDGES_S: Samples = 0.15 * np.arange(6.0) - 1.525
 _HISTORY_S = 3.0
+_LEVELS_AT_LEAST: Samples = np.array([-1.5, -3.0, -3.0, -3.0, -3.0, -3.0])
+_LEVELS_AT_MOST: Samples = np.array([3.0, 1.0, 0.5, 0.5, 1.0, 1.0])
 N_INPUTS = 82
 """Inputs of a candidate that need no memory: 76 of the patch, 6 of the levels."""
 
@@ -119,7 +123,7 @@ class CandidateFinder:
             for offsets_s in (_LOW_OFFSETS_S, _QRS_OFFSETS_S, _HIGH_OFFSETS_S)
         )
         self._recent = _starts(_RECENT_EDGES_S, fd_hz)
-        self._older = _starts(_OLDER_EDGES_S, fd_hz)
+        self._older = _starts(np.append(_OLDER_EDGES_S, _RECENT_EDGES_S[0]), fd_hz) + self._behind
         # Before the start of a stretch an envelope is 0.
         self._low = self._qrs = self._high = np.zeros(self._behind)
         self._decimated = np.empty(0)
@@ -152,13 +156,13 @@ class CandidateFinder:
 
     def _maxima(self, begin: int, end: int) -> NDArray[np.int64]:
         """Indices in [begin, end) whose QRS envelope is the largest within the peak's half width."""
-        half, first = self._peak_half, begin - self._start
-        here = self._qrs[first : end - self._start]
-        at = first + np.flatnonzero(
-            (here > FLOOR_MV) & (here > self._qrs[first - 1 : end - self._start - 1])
-            & (here >= self._qrs[first + 1 : end - self._start + 1])
-        )
-        windows = np.lib.stride_tricks.sliding_window_view(self._qrs, half)
+        half, first, stop = self._peak_half, begin - self._start, end - self._start
+        here = self._qrs[first:stop]
+        tops = (here > self._qrs[first - 1 : stop - 1]) & (here >= self._qrs[first + 1 : stop + 1]) & (here > FLOOR_MV)
+        at = first + tops.nonzero()[0]
+        if len(at) == 0:
+            return at
+        windows = neighbours(self._qrs, half)
         peaks = self._qrs[at]
         is_peak = (peaks > windows[at - half].max(axis=1)) & (peaks >= windows[at + 1].max(axis=1))
         return np.asarray(at[is_peak])
@@ -190,24 +194,14 @@ class CandidateFinder:
         inputs = np.concatenate(
             [
                 np.minimum(1.5, np.log(patch / size[:, None] + 0.03)),
-                np.stack(
-                    [
-                        _log_ratio(lo, size, -1.5, 3.0),
-                        _log_ratio(hi, size, -3.0, 1.0),
-                        _log_ratio(size, e1, -3.0, 0.5),
-                        _log_ratio(hi, h1, -3.0, 0.5),
-                        _log_ratio(size, e2, -3.0, 1.0),
-                        _log_ratio(hi, h2, -3.0, 1.0),
-                    ],
-                    axis=1,
-                ),
+                _log_ratios(np.stack([lo, hi, size, hi, size, hi], 1), np.stack([size, size, e1, h1, e2, h2], 1)),
             ],
             axis=1,
         )
         shape = self._shape_at.of(self._decimated, k)
         shape = shape - shape.mean(axis=1, keepdims=True)
         ramp = _SHAPE_OFFSETS_S
-        slope = (shape * ramp).sum(axis=1) / (ramp * ramp).sum()
+        slope = (shape * ramp).sum(axis=1) / _RAMP_POWER
         shape = shape - slope[:, None] * ramp
         norm = np.maximum(1e-12, np.sqrt((shape * shape).sum(axis=1)))
         factor = self._front.factor
@@ -227,8 +221,7 @@ class CandidateFinder:
 
     def _around(self, band: Samples, k: NDArray[np.int64], begin: int, end: int) -> Samples:
         """Rows ``band[k + begin : k + end]``."""
-        windows = np.lib.stride_tricks.sliding_window_view(band, end - begin)
-        return np.asarray(windows[k + begin])
+        return np.asarray(neighbours(band, end - begin)[k + begin])
 
     def _past(self, rows: Samples, first: int) -> Samples:
         """Largest of the eight bins of 50 ms that end 225 ms before the candidate."""
@@ -237,7 +230,7 @@ class CandidateFinder:
 
     def _long_past(self, rows: Samples) -> Samples:
         """Largest of the six bins of 150 ms that end 625 ms before the candidate."""
-        starts = np.append(self._older, self._recent[0]) + self._behind
+        starts = self._older
         return np.maximum.reduceat(rows[:, : starts[-1]], starts[:-1], axis=1)
 
     def _r_offset(self, k: NDArray[np.int64]) -> Samples:
@@ -283,5 +276,7 @@ def _starts(edges_s: Samples, fd_hz: float) -> NDArray[np.int64]:
     return np.ceil(edges_s * fd_hz - 1e-9).astype(np.int64)
 
 
-def _log_ratio(a: Samples, b: Samples, lo: float, hi: float) -> Samples:
-    return np.clip(np.log(np.maximum(a, 1e-9) / np.maximum(b, 1e-9)), lo, hi)
+def _log_ratios(a: Samples, b: Samples) -> Samples:
+    """The six level inputs, each within its limits. Not numpy.clip: its own checks take longer than a candidate."""
+    ratios = np.log(np.maximum(a, 1e-9) / np.maximum(b, 1e-9))
+    return np.asarray(np.minimum(_LEVELS_AT_MOST, np.maximum(_LEVELS_AT_LEAST, ratios)))

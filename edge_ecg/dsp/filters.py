@@ -7,13 +7,15 @@ block of samples on a fixed grid, the FIR one dot product of fixed length per ou
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FirStream", "HighPass", "hold_last", "windowed_sinc"]
+__all__ = ["FirStream", "HighPass", "hold_last", "neighbours", "windowed_sinc"]
 
 Samples = NDArray[np.float64]
+_Real = TypeVar("_Real", np.float32, np.float64)
 
 _BLOCK = 64
 """Samples the high-pass takes at once: few enough for a library of matrices to stay on one thread."""
@@ -88,7 +90,7 @@ class FirStream:
     def __init__(self, taps: Samples) -> None:
         if len(taps) % 2 == 0:
             raise ValueError(f"a centred FIR has an odd number of taps, not {len(taps)}")
-        self._taps = np.ascontiguousarray(taps, dtype=np.float64)
+        self._reversed = np.ascontiguousarray(taps[::-1], dtype=np.float64)
         self.half = len(taps) // 2
         self._tail: Samples | None = None
 
@@ -99,12 +101,12 @@ class FirStream:
         if self._tail is None:
             self._tail = np.full(self.half, x[0])
         buffer = np.concatenate([self._tail, x])
-        n_taps = len(self._taps)
+        n_taps = len(self._reversed)
         if len(buffer) < n_taps:
             self._tail = buffer
             return np.empty(0)
         self._tail = buffer[len(buffer) - (n_taps - 1) :]
-        return np.convolve(buffer, self._taps, "valid")
+        return np.correlate(buffer, self._reversed, "valid")
 
 
 def windowed_sinc(half: int, cutoff_hz: float, fs_hz: float) -> Samples:
@@ -112,6 +114,14 @@ def windowed_sinc(half: int, cutoff_hz: float, fs_hz: float) -> Samples:
     n = np.arange(-half, half + 1)
     taps = np.sinc(2.0 * cutoff_hz / fs_hz * n) * np.hamming(2 * half + 1)
     return np.asarray(taps / taps.sum(), dtype=np.float64)
+
+
+def neighbours(x: NDArray[_Real], n: int) -> NDArray[_Real]:
+    """All runs of ``n`` samples of a contiguous array as rows ``(len(x) - n + 1, n)``, not copied.
+
+    `numpy.lib.stride_tricks.sliding_window_view`, whose set-up takes longer than a beat.
+    """
+    return np.ndarray((len(x) - n + 1, n), x.dtype, x, strides=x.strides * 2)
 
 
 def hold_last(x: Samples, last: float) -> Samples:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ecg.dsp.filters import HighPass
+from edge_ecg.dsp.filters import HighPass, neighbours
 from edge_ecg.dsp.resample import Resampler
 from edge_ecg.dsp.segment import RrHistory, WindowShape, cut_windows
 
@@ -151,7 +151,7 @@ class Preprocessor:
         young = [[i] for i, n in enumerate(n_known) if n < self._n_scale and n_there[i] > 0]
         for rows in [full, *young] if full else young:
             n_past = n_known[rows[0]]
-            shifted = _shifted(self._ring, n_past)
+            shifted = neighbours(self._ring, n_past)
             past_mv = shifted[[stops[i] - self._ring_start - n_past for i in rows]]
             windows[rows] = cut_windows(past_mv, [n_there[i] for i in rows], shape)
         done = []
@@ -173,11 +173,6 @@ class Preprocessor:
         if len(self._ring) > 2 * keep:
             self._ring_start += len(self._ring) - keep
             self._ring = self._ring[-keep:].copy()
-
-
-def _shifted(x: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """All ``n`` neighbours of a contiguous array as rows, not copied (numpy's own view takes longer than a beat)."""
-    return np.ndarray((len(x) - n + 1, n), x.dtype, x, strides=x.strides * 2)
 
 
 def windows_of_record(
