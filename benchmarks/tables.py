@@ -39,11 +39,18 @@ def main(check: bool) -> None:
 def tables() -> dict[Path, str]:
     """The generated text of each file that has some."""
     manifests = [load_bundle(name).manifest for name in shipped_ids()]
-    measured = [json.loads(f.read_text()) for f in sorted(RESULTS.glob("*/foundation.json"))]
+    measured, heard = (
+        [json.loads(f.read_text()) for f in sorted(RESULTS.glob(f"*/{name}.json"))]
+        for name in ("foundation", "end_to_end")
+    )
     return {
         ROOT / "README.md": readme_table(manifests, measured),
         ROOT / "docs" / "results.md": "\n".join(
-            [*(model_section(m) for m in manifests), *(device_section(r) for r in measured)]
+            [
+                *(model_section(m) for m in manifests),
+                *(end_to_end_section(r) for r in heard),
+                *(device_section(r) for r in measured),
+            ]
         ),
     }
 
@@ -115,6 +122,43 @@ def model_section(m: ModelManifest) -> str:
             lines.append(f"| {label} | {c.n:,} | {100 * c.se:.2f} | {100 * c.ppv:.2f} | {c.f1:.4f} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def end_to_end_section(r: dict[str, Any]) -> str:
+    """Board bytes in, labels out, against the experts: `edge-ecg evaluate --end-to-end`."""
+    report = r["classification_without_paced"]
+    lines = [
+        f"## `{r['model']}`, end to end",
+        "",
+        f"Records through simulated board bytes, link, decoder, detector and network; lead {r['lead']}, noise: {r['noise']}. "
+        f"{r['rules']}. Trained on {r['trained_on']}",
+        "",
+        "| record | beats | missed | extra | Q Se | Q +P | V Se | V +P | S Se | S +P |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in report["records"]:
+        lines.append(f"| {row['record']} | {_score_cells(row)} |")
+    lines += [f"| **gross** | {_score_cells(report['gross'])} |", f"| **average** | | | | {_rate_cells(report['average'])} |"]
+    labels, gross = r["label_agreement"], r["detection"]["gross"]
+    lines += [
+        "",
+        f"Labels that agree, {labels['end_to_end']['n']:,} matched beats: end to end {100 * labels['end_to_end']['accuracy']:.2f} %, the same "
+        f"network on the same beats at the annotated R {100 * labels['annotated_r']['accuracy']:.2f} % "
+        f"({labels['difference_points']:+.2f} points). R error: median {gross['r_error_median_ms']:.1f} ms, 95 % within "
+        f"{gross['r_error_p95_ms']:.1f} ms. R to label: median {1e3 * r['lag_r_to_label_s']['median']:.0f} ms, "
+        f"at most {1e3 * r['lag_r_to_label_s']['max']:.0f} ms.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _score_cells(row: dict[str, Any]) -> str:
+    return f"{row['matched'] + row['missed']:,} | {row['missed']} | {row['extra']} | {_rate_cells(row)}"
+
+
+def _rate_cells(row: dict[str, Any]) -> str:
+    rates = (row[k] for k in ("q_se", "q_ppv", "v_se", "v_ppv", "s_se", "s_ppv"))
+    return " | ".join("-" if v is None else f"{100 * v:.2f}" for v in rates)
 
 
 def device_section(r: dict[str, Any]) -> str:

@@ -169,7 +169,8 @@ def html_report(
     """
     rules = outcome.detection.rules
     by_name = {run.record: run for run in runs}
-    head = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
+    told = {name.replace("_", " "): value for name, value in facts.items()}
+    head = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in told.items())
     strips = worst_strips(runs, rules)
     # Record by record, so that no more than one is in memory.
     drawn: dict[Miss, str] = {}

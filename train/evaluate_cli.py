@@ -72,7 +72,8 @@ def evaluate_end_to_end(
         click.echo(json.dumps(table, indent=1, ensure_ascii=False))
         return
     width = max(map(len, facts))
-    for line in [*(f"{name:{width}}  {value}" for name, value in facts.items()), "", *outcome.lines()]:
+    told = [f"{name.replace('_', ' '):{width}}  {value}" for name, value in facts.items()]
+    for line in [*told, "", *outcome.lines()]:
         click.echo(line)
     click.echo(f"\nannotations (annotator `edge`), report.json, report.html: {folder}")
 
@@ -170,8 +171,8 @@ def _facts(
     others = [f"{lead or '(no name)'} for {' '.join(names)}" for lead, names in leads.items() if lead != usual]
     return {
         "model": manifest.id,
-        "model sha256": manifest.sha256,
-        "trained on": f"{manifest.dataset}, {manifest.split} split: {both}{warned}",
+        "model_sha256": manifest.sha256,
+        "trained_on": f"{manifest.dataset}, {manifest.split} split: {both}{warned}",
         "records": f"{records} ({len(runs)})",
         "lead": "; ".join([usual or "(no name)", *others]),
         "noise": f"{part}{noise.name}, {noise.snr_db:g} dB, nst protocol" if noise else "none added",

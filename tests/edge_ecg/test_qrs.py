@@ -181,8 +181,8 @@ def test_a_noise_stretch_is_told_and_passes(ecg_mv):
     assert not any(d.reject for d in found if d.r_pos > b + 40 * FS_HZ)
 
 
-@pytest.mark.parametrize("left", [0.3, 0.1, 0.03])
-def test_beats_that_suddenly_are_much_smaller_come_back_within_5_s(ecg_mv, beats, left):
+@pytest.mark.parametrize("left", [0.3, 0.1, 0.03, 10.0, -1.0, -5.0])
+def test_beats_that_suddenly_have_another_size_or_sign_come_back_within_5_s(ecg_mv, beats, left):
     x_mv, at = ecg_mv.copy(), round(100 * FS_HZ)
     x_mv[at:] = x_mv[at] + left * (x_mv[at:] - x_mv[at])
     found, back = positions(x_mv), at + 5 * FS_HZ

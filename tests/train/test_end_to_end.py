@@ -113,10 +113,10 @@ def test_the_annotation_file_is_read_by_wfdb_and_the_reports_agree(
     assert agreement["difference_points"] == pytest.approx(
         100 * (agreement["end_to_end"]["accuracy"] - agreement["annotated_r"]["accuracy"])
     )
-    assert "BOTH sides" in table["trained on"]
+    assert "BOTH sides" in table["trained_on"]
     assert 0.3 < table["lag_r_to_label_s"]["median"] <= table["lag_r_to_label_s"]["max"] < 3.0
     page = (out / "report.html").read_text(encoding="utf-8")
-    for told in ("class map ec57, whole record", table["model sha256"], "MLII", "Average", "<svg"):
+    for told in ("class map ec57, whole record", table["model_sha256"], "MLII", "Average", "<svg"):
         assert told in page
     assert not re.search(r"""(src|href)=["']""", page), "the page needs nothing else"
     assert evaluate(folder, out, "--start", "0") == 0
