@@ -1,17 +1,15 @@
 """Fit a network: one visible loop, read top to bottom.
 
-Adam with warm-up and cosine decay; the weights that count are a running mean of the fitted ones; after each epoch
-the mean is scored on the validation part, and the best epoch is kept. Test beats are not looked at.
+The weights that count are a running mean of the fitted ones; after each epoch the mean is scored on the validation
+part, and the best epoch is kept. Test beats are not looked at.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import platform
-from collections.abc import Iterator
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,14 +19,19 @@ from numpy.typing import NDArray
 
 from edge_ecg import __version__
 from edge_ecg.dsp.preprocess import PreprocessParams
-from edge_ecg.labels import BeatLabel
+from edge_ecg.errors import ConfigError, UsageError
+from edge_ecg.labels import LABEL_SETS
 from edge_ecg.scoring.confusion import Confusion
-from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, write_run
+from edge_ecg.scoring.probabilities import roc_auc
+from train.batches import Batches
+from train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from train.history import TensorBoardLog, write_history, write_plot
+from train.models import n_outputs
+from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, read_run, write_run
+from train.schedule import Schedule
 from train.splits import Split
-from train.windows import WindowSet
-
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from train.step import optimizer_of, seed_dropout, step_of, tensorflow_with
+from train.window_set import WindowSet
 
 __all__ = ["fit", "predict"]
 
@@ -42,10 +45,15 @@ def fit(
     seed: int,
     folder: Path,
     command: str = "",
+    *,
+    threads: int = 0,
+    resume: bool = False,
 ) -> RunInfo:
-    """Train one network from one seed; leaves `best.weights.h5`, `history.jsonl` and `run.json` in ``folder``.
+    """Train one network from one seed.
 
-    Ctrl-C ends the training after the epochs done: the folder stays usable.
+    Leaves in ``folder`` the best weights, `run.json`, `history.json`, `history.png` and TensorBoard logs, and a
+    checkpoint of the last epoch, from which ``resume`` goes on as if it had never stopped, bit for bit. Ctrl-C ends
+    the training after the epochs done: the folder stays usable.
 
     Parameters
     ----------
@@ -54,36 +62,45 @@ def fit(
     data, split
         Beats and which of them train, choose, and are reported.
     recipe, params, seed
-        How to fit, what the windows are, the seed of weights, order and augmentation.
+        How to fit, what the windows are, the seed of weights, order, dropout and augmentation.
     folder
         The run folder; made if it is not there.
     command
         What started the training, for the card.
+    threads
+        Of TensorFlow; 0: as many as it likes. Another number gives other last bits.
+    resume
+        Go on with the run in ``folder``.
+
+    Raises
+    ------
+    ConfigError
+        The loss is no number any more. What was best before is kept.
+    UsageError
+        ``resume`` with other data, another seed or another recipe than the run began with.
+    DataError
+        The noise that the recipe asks for is missing, or a run or checkpoint to resume cannot be read.
     """
-    import tensorflow as tf
-    import tf_keras as keras
+    batches = Batches(data, split.train, recipe, params, seed)
+    tf, keras = tensorflow_with(threads)
     from tqdm import tqdm
 
-    n_classes = len(BeatLabel)
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(seed)
-    model = build(n_classes)
-    mean = build(n_classes)
+    # Dropout that can be seeded anew for each epoch: a resumed one draws what the straight one drew.
+    keras.backend.experimental.enable_tf_random_generator()
+    model, mean = (build(n_outputs(data.label_set)) for _ in range(2))
     mean.set_weights(model.get_weights())
-    optimizer = keras.optimizers.Adam(recipe.learning_rate)
-    loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
-    pairs = list(zip(mean.trainable_variables, model.trainable_variables, strict=True))
-
-    @tf.function(reduce_retracing=True)
-    def step(x: Any, y: Any, decay: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = loss_of(y, model(x, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        for average, value in pairs:
-            average.assign_sub((1.0 - decay) * (average - value))
-        return loss
-
+    optimizer = optimizer_of(keras, recipe)
+    optimizer.build(model.trainable_variables)
+    step = step_of(tf, keras, model, mean, optimizer, recipe)
+    schedule = Schedule(recipe)
+    versions = {
+        "edge-ecg": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+    }
     info = RunInfo(
         schema_version=RUN_SCHEMA,
         network=model.name,
@@ -97,85 +114,152 @@ def fit(
         data_sha256=data.sha256,
         command=command,
         started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={
-            "edge-ecg": __version__,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "numpy": np.__version__,
-        },
+        versions=versions,
         n_parameters=model.count_params(),
+        label_set=data.label_set,
+        segmentation=data.segmentation,
+        lead=data.lead,
+        fold=split.fold,
+        n_folds=split.n_folds,
+        threads=threads,
     )
-    rng = np.random.default_rng(seed)
-    n_steps = math.ceil(len(split.train) / recipe.batch_size)
-    done_steps = 0
-    best = -1.0
-    (folder / "history.jsonl").write_text("")
+    history: list[dict[str, Any]] = []
+    if resume:
+        info = _begun(folder, info)
+        held = read_checkpoint(folder)
+        model.set_weights(held.weights)
+        mean.set_weights(held.mean)
+        for variable, value in zip(optimizer.variables, held.optimizer, strict=True):
+            variable.assign(value)
+        info = replace(info, **held.progress["run"])
+        schedule.restore(held.progress["schedule"])
+        history = list(held.progress["history"])
+
+    def save(is_best: bool) -> None:
+        if is_best:
+            part = folder / f"part.{WEIGHTS}"
+            mean.save_weights(part)
+            part.replace(folder / WEIGHTS)
+        run = {key: value for key, value in asdict(info).items() if key in _PROGRESS}
+        progress = {"run": run, "schedule": schedule.state, "history": history}
+        remembered = [variable.numpy() for variable in optimizer.variables]
+        write_checkpoint(folder, Checkpoint(model.get_weights(), mean.get_weights(), remembered, progress))
+        write_history(folder, history)
+        write_run(folder, info)
+
+    log = TensorBoardLog(tf, folder)
     try:
-        for epoch in range(1, recipe.epochs + 1):
+        for epoch in range(info.epochs_done + 1, recipe.epochs + 1):
+            if recipe.patience and epoch - 1 - info.best_epoch >= recipe.patience:
+                print(f"nothing better in {recipe.patience} epochs: done", flush=True)
+                break
+            begun_s = time.monotonic()
+            seed_dropout(model, seed, epoch)
             losses = []
-            bar = tqdm(_batches(data, split.train, recipe, rng), total=n_steps, desc=f"epoch {epoch}", leave=False)
-            for x, y in bar:
-                optimizer.learning_rate.assign(_rate(recipe, done_steps / n_steps))
-                decay = min(recipe.average_decay, (1.0 + done_steps) / (10.0 + done_steps))
-                losses.append(step(tf.constant(x), tf.constant(y), tf.constant(decay, tf.float32)))
-                done_steps += 1
-            confusion = _score(mean, data, split.validation)
+            bar = tqdm(batches.of_epoch(epoch), total=batches.n_steps, desc=_title(info, epoch), leave=False)
+            for x, y, weights in bar:
+                done = epoch - 1 + len(losses) / batches.n_steps
+                optimizer.learning_rate.assign(schedule.rate(done))
+                steps = (epoch - 1) * batches.n_steps + len(losses)
+                decay = min(recipe.average_decay, (1.0 + steps) / (10.0 + steps))
+                losses.append(float(step(x, y, weights, np.float32(decay))))
+                if not math.isfinite(losses[-1]):
+                    bar.close()
+                    raise _no_number(f"the loss of step {len(losses)} of {batches.n_steps}", epoch, info, folder)
+            figures = _figures(predict(mean, data.windows[split.validation]), data.labels[split.validation], data)
+            if not math.isfinite(figures["validation_loss"]):
+                raise _no_number("the validation loss", epoch, info, folder)
             row = {
                 "epoch": epoch,
-                "loss": float(np.mean([float(v) for v in losses])),
-                "validation_accuracy": confusion.accuracy,
-                "validation_macro_f1": confusion.macro_f1,
+                "loss": float(np.mean(losses)),
+                **figures,
+                "learning_rate": schedule.rate(epoch),
+                "seconds": round(time.monotonic() - begun_s, 2),
             }
-            print("  ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
-            with (folder / "history.jsonl").open("a") as history:
-                history.write(json.dumps(row) + "\n")
-            info = replace(info, epochs_done=epoch)
-            # Accuracy alone would let the rare classes go; their F1 alone is noisy.
-            if confusion.accuracy + confusion.macro_f1 > best:
-                best = confusion.accuracy + confusion.macro_f1
-                part = folder / f"part.{WEIGHTS}"
-                mean.save_weights(part)
-                part.replace(folder / WEIGHTS)
-                info = replace(
-                    info,
-                    best_epoch=epoch,
-                    validation_accuracy=confusion.accuracy,
-                    validation_macro_f1=confusion.macro_f1,
-                )
-            write_run(folder, info)
+            history.append(row)
+            _say(row, recipe)
+            of_info = {name: figures[name] for name in _PROGRESS & set(figures)}
+            now = replace(info, epochs_done=epoch, best_epoch=epoch, **of_info)
+            is_best = info.best_epoch == 0 or now.validation_score > info.validation_score
+            info = now if is_best else replace(info, epochs_done=epoch)
+            schedule.epoch_done(is_best)
+            try:
+                save(is_best)
+            except KeyboardInterrupt:
+                save(is_best)
+                raise
+            log.add(row)
     except KeyboardInterrupt:
         if info.best_epoch == 0:
             raise
-        write_run(folder, info)
-        print(f"stopped; the best of {info.epochs_done} epochs is kept", flush=True)
+        print(
+            f"stopped; the best of {info.epochs_done} epochs is kept. To go on: edge-ecg train --resume {folder}",
+            flush=True,
+        )
+    finally:
+        log.close()
+        keras.backend.experimental.disable_tf_random_generator()
+        if history:
+            write_plot(folder, history, info.best_epoch)
     return info
 
 
 def predict(model: Any, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Class probabilities ``(n, n_classes)`` of a Keras model for windows ``(n, 187)``."""
-    return np.concatenate(
+    """Class probabilities ``(n, n_classes)`` of a Keras model for windows ``(n, 187)``; of one sigmoid, two columns."""
+    probs = np.concatenate(
         [np.asarray(model(windows[i : i + 2048, :, None], training=False)) for i in range(0, len(windows), 2048)]
     )
+    return np.concatenate([1.0 - probs, probs], axis=1) if probs.shape[1] == 1 else probs
 
 
-def _score(model: Any, data: WindowSet, part: NDArray[np.int64]) -> Confusion:
-    said = predict(model, data.windows[part]).argmax(axis=1)
-    return Confusion.of(data.labels[part], said, len(BeatLabel))
+_PROGRESS = {"epochs_done", "best_epoch", "validation_accuracy", "validation_macro_f1", "validation_auc"}
+"""What of `run.json` changes from epoch to epoch."""
 
 
-def _rate(recipe: Recipe, epoch: float) -> float:
-    if epoch < recipe.warmup_epochs:
-        return recipe.learning_rate * (0.05 + 0.95 * epoch / recipe.warmup_epochs)
-    left = max(1e-9, recipe.epochs - recipe.warmup_epochs)
-    return recipe.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (epoch - recipe.warmup_epochs) / left))
+def _begun(folder: Path, info: RunInfo) -> RunInfo:
+    """The run in ``folder``, when it is the one that ``info`` would begin."""
+    begun = read_run(folder)
+    free = {*_PROGRESS, "command", "started_utc", "versions", "threads"}
+    other = [key for key, value in asdict(begun).items() if key not in free and value != asdict(info)[key]]
+    if other:
+        raise UsageError(
+            f"{folder} cannot go on, it began with another {other[0]} ({getattr(begun, other[0])}, "
+            f"here {getattr(info, other[0])})",
+            "Train anew into another folder",
+        )
+    if (begun.versions, begun.threads) != (info.versions, info.threads):
+        print("other versions or threads than it began with: the last bits will differ from a straight run", flush=True)
+    return begun
 
 
-def _batches(
-    data: WindowSet, part: NDArray[np.int64], recipe: Recipe, rng: np.random.Generator
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    order = rng.permutation(part)
-    one_hot = np.eye(len(BeatLabel), dtype=np.float32)
-    for start in range(0, len(order), recipe.batch_size):
-        chosen = order[start : start + recipe.batch_size]
-        yield data.windows[chosen][:, :, None], one_hot[data.labels[chosen]]
+def _figures(probs: NDArray[np.float32], labels: NDArray[np.uint8], data: WindowSet) -> dict[str, float]:
+    n_classes = len(LABEL_SETS[data.label_set])
+    confusion = Confusion.of(labels, probs.argmax(axis=1), n_classes)
+    right = probs[np.arange(len(labels)), labels].astype(np.float64)
+    figures = {
+        "validation_loss": float(-np.log(np.maximum(right, 1e-7)).mean()),
+        "validation_accuracy": confusion.accuracy,
+        "validation_macro_f1": confusion.macro_f1,
+    }
+    if n_classes == 2 and (auc := roc_auc(labels == 1, probs[:, 1])) is not None:
+        figures["validation_auc"] = auc
+    return figures
 
+
+def _title(info: RunInfo, epoch: int) -> str:
+    best = f", best {info.validation_accuracy:.4f} of epoch {info.best_epoch}" if info.best_epoch else ""
+    return f"epoch {epoch}/{info.recipe.epochs}{best}"
+
+
+def _say(row: dict[str, Any], recipe: Recipe) -> None:
+    left_s = row["seconds"] * (recipe.epochs - row["epoch"])
+    figures = "  ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if k.startswith(("loss", "valid")))
+    time_left = f"{row['seconds']:.0f} s, {left_s / 60:.0f} min left"
+    print(f"epoch {row['epoch']}/{recipe.epochs}  {figures}  {time_left}", flush=True)
+
+
+def _no_number(what: str, epoch: int, info: RunInfo, folder: Path) -> ConfigError:
+    kept = f"; epoch {info.best_epoch} is kept in {folder}" if info.best_epoch else "; nothing was worth keeping yet"
+    return ConfigError(
+        f"{what} in epoch {epoch} is not a number{kept}", "Lower learning_rate in the recipe, or set clip_norm = 1.0"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +9,69 @@ import click
 
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError, UsageError
-from edge_ecg.labels import LABEL_SETS
+from train.models import NETWORKS, build_of, n_outputs
+from train.own_data import DATASET_FILE, build_own
+from train.ptb import build_ptb, build_ptbdb
 from train.run import WEIGHTS, RunInfo
-from train.splits import Split, split_of
-from train.windows import WindowSet, build_mitdb
+from train.splits import Split, check_split, split_of
+from train.window_set import SEGMENTATIONS, WindowSet
+from train.windows import build_mitdb
 
 __all__ = ["DATA_SETS", "NETWORKS", "build_of", "load_data", "load_network"]
 
-NETWORKS = ("baseline",)
-DATA_SETS = ("mitdb",)
+DATA_SETS = ("mitdb", "ptb", "ptbdb")
 
 
-def load_data(dataset: str, split: str, params: PreprocessParams) -> tuple[WindowSet, Split]:
-    """The beats of a database and a split of them by name; says whether patients stand on both sides."""
-    if dataset not in DATA_SETS:
-        raise UsageError(f"no data set {dataset!r}", f"There are: {', '.join(DATA_SETS)}")
-    data = build_mitdb(params)
-    parts = split_of(data, split)
-    both = "patients stand on both sides" if parts.patients_on_both_sides else "no patient on both sides"
+def load_data(
+    dataset: str, split: str, params: PreprocessParams, *, segmentation: str = "causal", fold: int = 0
+) -> tuple[WindowSet, Split]:
+    """The beats of a data set and a split of them by name; tells on stderr whether patients stand on both sides.
+
+    Parameters
+    ----------
+    dataset
+        One of `DATA_SETS`, or the path of a folder of own data with its `dataset.toml`.
+    split, fold
+        As `train.splits.split_of`.
+    segmentation
+        ``causal``, or ``paper`` (mitdb only) for the published windows.
+
+    Raises
+    ------
+    UsageError
+        An unknown name of anything.
+    ConfigError, DataError
+        As the builders: files that are missing, short, or say something that does not fit; no room.
+    """
+    if segmentation not in SEGMENTATIONS:
+        raise UsageError(f"no segmentation {segmentation!r}", f"There are: {', '.join(SEGMENTATIONS)}")
+    if segmentation == "paper" and dataset != "mitdb":
+        raise UsageError("the published windows (paper) are those of mitdb", "Leave --segmentation out")
+    # Before the beats are cut: a wrong name or fold need not wait for them.
+    check_split(dataset, split, fold)
+    if dataset == "mitdb":
+        data = build_mitdb(params, segmentation=segmentation)
+    elif dataset in DATA_SETS:
+        data = (build_ptb if dataset == "ptb" else build_ptbdb)(params)
+    elif Path(dataset).is_dir() or "/" in dataset:
+        data = build_own(Path(dataset), params)
+    else:
+        raise UsageError(
+            f"no data set {dataset!r}", f"There are: {', '.join(DATA_SETS)}, or a folder with a {DATASET_FILE}"
+        )
+    parts = split_of(data, split, fold)
+    which = split if parts.fold is None else f"{split} (fold {parts.fold} of 0 to {(parts.n_folds or 1) - 1})"
     click.echo(
-        f"{dataset}, {split} split: {len(parts.train)} train, {len(parts.validation)} validation, "
-        f"{len(parts.test)} test beats; {both}",
+        f"{data.title}, {which} split: {len(parts.train)} train, {len(parts.validation)} validation, "
+        f"{len(parts.test)} test beats; {parts.about_patients(data)}",
         err=True,
     )
     return data, parts
 
 
-def build_of(network: str) -> Any:
-    """The ``build`` function of a network."""
-    if network not in NETWORKS:
-        raise UsageError(f"no network {network!r}", f"There are: {', '.join(NETWORKS)}")
-    return importlib.import_module(f"train.models.{network}").build
-
-
 def load_network(folder: Path, info: RunInfo) -> Any:
     """The Keras model of a run with its best weights. Raises `DataError` when they cannot be read."""
-    model = build_of(info.network)(len(LABEL_SETS["aami5"]))
+    model = build_of(info.network)(n_outputs(info.label_set))
     try:
         model.load_weights(folder / WEIGHTS)
     except (OSError, ValueError) as error:

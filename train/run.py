@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError
 from edge_ecg.schema import decode
-from train.windows import runs_root
+from train.beat_augment import Augment
+from train.window_set import runs_root
 
 __all__ = ["RUN_SCHEMA", "WEIGHTS", "Recipe", "RunInfo", "find_run", "read_run", "write_run"]
 
-RUN_SCHEMA = 1
+RUN_SCHEMA = 2
 WEIGHTS = "best.weights.h5"
 
 
@@ -26,35 +27,81 @@ class Recipe:
     ----------
     epochs, batch_size
         Passes over the training part, beats per step.
+    patience
+        Epochs without a better one on the validation part that end the training early; 0: never.
     learning_rate, warmup_epochs
-        Peak rate of Adam, epochs until it is reached; then cosine to zero.
+        Peak rate, epochs of rising to it.
+    schedule
+        What follows: a ``cosine`` down to zero, or a ``plateau``, after which the rate is multiplied with
+        ``plateau_factor`` each time that ``plateau_patience`` epochs bring nothing better.
+    weight_decay
+        Decoupled, per step and rate: above 0 the optimizer is AdamW, else Adam.
+    clip_norm
+        Longest gradient, over all weights; 0: any.
     average_decay
-        Per step, of the running mean of the weights.
+        Per step, of the running mean of the weights. The mean is what is validated and kept.
     label_smoothing
         Share of the target taken from the reference class and spread over all.
+    class_balance
+        0: a class counts by its beats, 1: all classes count alike; between them by that power.
+    augment
+        What each beat may meet, see `train.beat_augment.Augment`.
     """
 
     epochs: int = 36
     batch_size: int = 128
+    patience: int = 0
     learning_rate: float = 1e-3
     warmup_epochs: float = 1.0
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    plateau_patience: int = 3
+    plateau_factor: float = 0.3
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
     average_decay: float = 0.999
     label_smoothing: float = 0.0
+    class_balance: float = 0.0
+    augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate"):
+        for name in ("epochs", "batch_size", "learning_rate", "plateau_patience"):
             if not getattr(self, name) > 0:
                 raise ValueError(f'"{name}" must be above 0, found {getattr(self, name)}')
         for name in ("average_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f'"{name}" must be from 0 to below 1, found {getattr(self, name)}')
-        if not self.warmup_epochs >= 0:
-            raise ValueError(f'"warmup_epochs" must not be negative, found {self.warmup_epochs}')
+        for name in ("patience", "warmup_epochs", "weight_decay", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f'"{name}" must not be negative, found {getattr(self, name)}')
+        if not 0 < self.plateau_factor < 1:
+            raise ValueError(f'"plateau_factor" must lie between 0 and 1, found {self.plateau_factor}')
+        if not 0 <= self.class_balance <= 1:
+            raise ValueError(f'"class_balance" must be from 0 to 1, found {self.class_balance}')
 
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """`run.json`: where a model comes from, and how far it got."""
+    """`run.json`: where a model comes from, and how far it got.
+
+    Attributes
+    ----------
+    network, dataset, label_set, segmentation, lead, split, fold, n_folds
+        What was trained on what; ``fold`` of a grouped split, else None.
+    patients_on_both_sides
+        Whether test beats are of people who also trained it.
+    seed
+        Of weights, order, dropout and augmentation.
+    preprocessing, preprocessing_fingerprint
+        What the windows are.
+    data_sha256
+        Of the window set.
+    command, started_utc, versions
+        What was run, when, with which tools.
+    threads
+        Of TensorFlow; 0: as many as it likes.
+    validation_auc
+        Area under the ROC curve, binary label sets only.
+    """
 
     schema_version: int
     network: str
@@ -70,10 +117,25 @@ class RunInfo:
     started_utc: str
     versions: dict[str, str]
     n_parameters: int
+    label_set: str = "aami5"
+    segmentation: str = "causal"
+    lead: str = "MLII"
+    fold: int | None = None
+    n_folds: int | None = None
+    threads: int = 0
     epochs_done: int = 0
     best_epoch: int = 0
     validation_accuracy: float = 0.0
     validation_macro_f1: float = 0.0
+    validation_auc: float | None = None
+
+    @property
+    def validation_score(self) -> float:
+        """What the epoch and the seed are chosen by. Accuracy alone would let the rare classes go; their F1 alone is
+        noisy. Of two classes the AUC says more than a cut at one half.
+        """
+        other = self.validation_macro_f1 if self.validation_auc is None else self.validation_auc
+        return self.validation_accuracy + other
 
 
 def write_run(folder: Path, info: RunInfo) -> None:

@@ -45,7 +45,7 @@ COMMANDS = {
     "config": Entry("edge_ecg.cli.config:config", "Show and check the settings, print an example."),
     "doctor": Entry("edge_ecg.cli.doctor:doctor", "Check this machine and say what to mend."),
     "train": Entry("train.cli:train", "Train a network.", in_checkout=True),
-    "evaluate": Entry("train.cli:evaluate", "Score a run or a bundle on the test part of a split.", in_checkout=True),
+    "evaluate": Entry("train.evaluate:evaluate", "Score a run or a bundle on test beats or records.", in_checkout=True),
     "convert": Entry("quantize.cli:convert", "Quantise a network into a model bundle.", in_checkout=True),
 }
 

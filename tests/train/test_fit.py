@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,17 @@ import numpy as np
 import pytest
 
 from edge_ecg.dsp.preprocess import PreprocessParams
-from edge_ecg.errors import DataError
+from edge_ecg.errors import ConfigError, DataError, UsageError
 from edge_ecg.sources.virtual import EXCERPT
-from train.run import WEIGHTS, Recipe, RunInfo, find_run, read_run, write_run
+from train.batches import Batches
+from train.beat_augment import Augment
+from train.checkpoint import CHECKPOINT, read_checkpoint
+from train.models import build_of
+from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, find_run, read_run, write_run
+from train.schedule import Schedule
 from train.splits import Split
-from train.windows import WindowSet, build_windows
+from train.window_set import WindowSet
+from train.windows import build_windows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*")
 
@@ -31,12 +39,13 @@ def split_in_three(data: WindowSet) -> Split:
     return Split("random", at[at % 3 == 0], at[at % 3 == 1], at[at % 3 == 2], patients_on_both_sides=True)
 
 
-def fit_baseline(data: WindowSet, folder: Path, epochs: int, seed: int = 1) -> RunInfo:
-    from train.fit import fit
-    from train.load import build_of
+QUICK = Recipe(epochs=2, batch_size=64, warmup_epochs=0.5, average_decay=0.5)
 
-    recipe = Recipe(epochs=epochs, batch_size=64, warmup_epochs=0.5, average_decay=0.5)
-    return fit(build_of("baseline"), data, split_in_three(data), recipe, PARAMS, seed, folder)
+
+def fit_baseline(data: WindowSet, folder: Path, recipe: Recipe = QUICK, seed: int = 1, resume: bool = False) -> RunInfo:
+    from train.fit import fit
+
+    return fit(build_of("baseline"), data, split_in_three(data), recipe, PARAMS, seed, folder, resume=resume)
 
 
 def weights_of(folder: Path) -> list[np.ndarray]:
@@ -45,51 +54,56 @@ def weights_of(folder: Path) -> list[np.ndarray]:
     return load_network(folder, read_run(folder)).get_weights()
 
 
-def test_the_baseline_has_the_layers_and_parameters_of_its_table() -> None:
-    from train.load import build_of
-
-    model = build_of("baseline")(5)
-    assert model.count_params() == 254_901
-    kinds = [type(layer).__name__ for layer in model.layers]
-    pair = ["Conv2D", "Conv2D", "MaxPooling2D", "Dropout"]
-    last = ["Conv2D", "Conv2D", "GlobalMaxPooling2D", "Dropout"]
-    assert kinds == ["InputLayer", "Reshape", *pair * 3, *last, "Dense", "Dense", "Dense"]
-    convolutions = [(c.filters, c.kernel_size[1]) for c in model.layers if type(c).__name__ == "Conv2D"]
-    assert convolutions == [(16, 5)] * 2 + [(32, 3)] * 4 + [(256, 3)] * 2
-    assert [d.rate for d in model.layers if type(d).__name__ == "Dropout"] == [0.1, 0.1, 0.1, 0.2]
-    assert [d.units for d in model.layers if type(d).__name__ == "Dense"] == [64, 64, 5]
-    assert model.input_shape == (None, 187, 1)
-    assert model.layers[-1].activation.__name__ == "softmax"
-    binary = build_of("baseline")(1)
-    assert binary.output_shape == (None, 1)
-    assert binary.layers[-1].activation.__name__ == "sigmoid"
-
-
 def test_a_run_folder_says_where_it_comes_from(
     data: WindowSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    info = fit_baseline(data, folder, epochs=2)
+    info = fit_baseline(data, folder)
     assert read_run(folder) == info
     assert (info.epochs_done, info.network, info.seed, info.n_parameters) == (2, "baseline", 1, 254_901)
+    assert (info.label_set, info.segmentation, info.lead) == ("aami5", "causal", data.lead)
     assert 1 <= info.best_epoch <= 2
     assert info.data_sha256 == data.sha256
     assert info.preprocessing_fingerprint == PARAMS.fingerprint()
     assert set(info.versions) == {"edge-ecg", "python", "tensorflow", "numpy"}
-    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    history = json.loads((folder / "history.json").read_text())
     assert [row["epoch"] for row in history] == [1, 2]
     assert history[1]["loss"] < history[0]["loss"], "it learns"
     assert history[info.best_epoch - 1]["validation_accuracy"] == info.validation_accuracy
-    assert "epoch 2" in capsys.readouterr().out
+    assert "epoch 2/2" in capsys.readouterr().out
+    pytest.importorskip("matplotlib")
+    assert (folder / "history.png").read_bytes().startswith(b"\x89PNG")
+    assert not [p.name for p in folder.iterdir() if "part" in p.name]
+
+
+def test_the_logs_are_those_of_tensorboard_without_its_package(data: WindowSet, tmp_path: Path) -> None:
+    fit_baseline(few_of(data), tmp_path / "run")
+    import tensorflow as tf
+
+    (file,) = (tmp_path / "run" / "tensorboard").iterdir()
+    scalars: dict[str, list[int]] = {}
+    for event in tf.compat.v1.train.summary_iterator(str(file)):
+        for value in event.summary.value:
+            assert value.metadata.plugin_data.plugin_name == "scalars"
+            scalars.setdefault(value.tag, []).append(event.step)
+    assert scalars["loss"] == scalars["validation/accuracy"] == [1, 2]
+
+
+def few_of(data: WindowSet) -> WindowSet:
+    first = {name: getattr(data, name)[:90] for name in ("windows", "labels", "records", "patients")}
+    return replace(data, **first)
 
 
 def test_one_seed_gives_one_network(data: WindowSet, tmp_path: Path) -> None:
-    few = WindowSet(data.windows[:90], data.labels[:90], data.records[:90], data.dataset, data.sha256)
     first, second, other = (tmp_path / name for name in ("a", "b", "c"))
     for folder, seed in ((first, 3), (second, 3), (other, 4)):
-        fit_baseline(few, folder, epochs=1, seed=seed)
-    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(weights_of(first), weights_of(second), strict=True))
-    assert not all(np.allclose(a, b) for a, b in zip(weights_of(first), weights_of(other), strict=True))
+        fit_baseline(few_of(data), folder, replace(QUICK, epochs=1), seed)
+    assert same(weights_of(first), weights_of(second))
+    assert not same(weights_of(first), weights_of(other))
+
+
+def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 class InterruptedAt:
@@ -107,30 +121,198 @@ class InterruptedAt:
 
 
 def interrupted(data: WindowSet, n: int) -> WindowSet:
-    return WindowSet(InterruptedAt(data.windows, n), data.labels, data.records, "mitdb", "x")  # type: ignore[arg-type]
+    return replace(data, windows=InterruptedAt(data.windows, n))  # type: ignore[arg-type]
+
+
+def n_looks(data: WindowSet) -> int:
+    """At the windows, in an epoch: its batches, and the validation part."""
+    return -(-len(split_in_three(data).train) // QUICK.batch_size) + 1
 
 
 def test_ctrl_c_keeps_the_best_epoch_so_far(
     data: WindowSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    n_batches = -(-len(split_in_three(data).train) // 64)
-    info = fit_baseline(interrupted(data, n_batches + 2), tmp_path / "run", epochs=5)
+    folder = tmp_path / "run"
+    info = fit_baseline(interrupted(data, n_looks(data) + 1), folder, replace(QUICK, epochs=5))
     assert info.epochs_done == info.best_epoch == 1
-    assert read_run(tmp_path / "run") == info
-    assert weights_of(tmp_path / "run")
-    assert "stopped; the best of 1 epochs is kept" in capsys.readouterr().out
+    assert read_run(folder) == info
+    assert weights_of(folder)
+    out = capsys.readouterr().out
+    assert "stopped; the best of 1 epochs is kept" in out
+    assert f"edge-ecg train --resume {folder}" in out
 
 
 def test_ctrl_c_before_the_first_epoch_leaves_no_run(data: WindowSet, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit_baseline(interrupted(data, 1), tmp_path / "run", epochs=5)
+        fit_baseline(interrupted(data, 1), tmp_path / "run")
     with pytest.raises(DataError, match="no run"):
         find_run(tmp_path / "run")
 
 
+# All that has a state from one epoch to the next: Adam's moments, the mean, the plateau, dropout, order, augmentation.
+EVERYTHING = replace(
+    QUICK,
+    epochs=3,
+    schedule="plateau",
+    plateau_patience=1,
+    weight_decay=1e-3,
+    clip_norm=1.0,
+    average_decay=0.9,
+    label_smoothing=0.05,
+    class_balance=0.5,
+)
+
+
+@pytest.mark.parametrize(
+    "augment", [Augment(), Augment(hum=0.5, jitter=0.5, stretch=0.5, amplitude=0.5)], ids=["plain", "augmented"]
+)
+def test_a_resumed_run_is_the_straight_run_bit_for_bit(data: WindowSet, tmp_path: Path, augment: Augment) -> None:
+    recipe = replace(EVERYTHING, augment=augment)
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    of_straight = fit_baseline(data, straight, recipe)
+    # Without augmentation in the middle of epoch 2; with it the windows are looked at in the validation only.
+    n = n_looks(data) + 2 if not augment.changes else 3
+    first = fit_baseline(interrupted(data, n), resumed, recipe)
+    assert first.epochs_done == (2 if augment.changes else 1)
+    of_resumed = fit_baseline(data, resumed, recipe, resume=True)
+    assert replace(of_resumed, started_utc=of_straight.started_utc) == of_straight
+    assert of_resumed.epochs_done == 3
+    assert same(weights_of(straight), weights_of(resumed))
+    last, again = read_checkpoint(straight), read_checkpoint(resumed)
+    for group in ("weights", "mean", "optimizer"):
+        assert same(getattr(last, group), getattr(again, group)), group
+    assert [without_time(r) for r in last.progress["history"]] == [without_time(r) for r in again.progress["history"]]
+
+
+def without_time(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "seconds"}
+
+
+def test_a_run_is_resumed_only_as_it_began(data: WindowSet, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    few = few_of(data)
+    fit_baseline(few, folder)
+    for told, go in (
+        ("another data_sha256", lambda: fit_baseline(replace(few, sha256="0" * 64), folder, resume=True)),
+        ("another seed", lambda: fit_baseline(few, folder, seed=2, resume=True)),
+        ("another recipe", lambda: fit_baseline(few, folder, replace(QUICK, learning_rate=1.0), resume=True)),
+    ):
+        with pytest.raises(UsageError, match=told):
+            go()
+    file = folder / CHECKPOINT
+    whole = file.read_bytes()
+    for broken, told in ((whole[: len(whole) // 2], "cannot be read"), (b"", "cannot be read"), (None, "holds no")):
+        file.unlink()
+        if broken is not None:
+            file.write_bytes(broken)
+        with pytest.raises(DataError, match=told):
+            fit_baseline(few, folder, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_what_was_good(data: WindowSet, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    recipe = replace(QUICK, epochs=6)
+    fit_baseline(interrupted(few_of(data), 2), folder, recipe)
+    good = weights_of(folder)
+    poisoned = few_of(data).windows.copy()
+    poisoned[30:60] = np.nan
+    with pytest.raises(ConfigError) as caught:
+        fit_baseline(replace(few_of(data), windows=poisoned), folder, recipe, resume=True)
+    told = str(caught.value)
+    # A convolution that clips may hide it from the loss; the scored mean does not.
+    assert re.search(r"(the loss of step 1 of 1|the validation loss) in epoch 2 is not a number", told)
+    assert f"epoch 1 is kept in {folder}" in told
+    assert "learning_rate" in told
+    assert same(weights_of(folder), good)
+    assert read_run(folder).epochs_done == 1
+    assert all(np.isfinite(w).all() for w in read_checkpoint(folder).weights)
+
+
+def test_a_rate_that_no_network_stands_says_where_it_broke(data: WindowSet, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(ConfigError, match=r"loss.* in epoch 1 is not a number; nothing was worth keeping yet"):
+        fit_baseline(data, folder, replace(QUICK, learning_rate=1e30))
+    assert not (folder / "run.json").exists()
+
+
+def test_training_ends_when_nothing_gets_better(
+    data: WindowSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Steps too small to change a label: no epoch is better than the first.
+    recipe = replace(QUICK, epochs=9, patience=2, learning_rate=1e-12)
+    info = fit_baseline(few_of(data), tmp_path / "run", recipe)
+    assert (info.best_epoch, info.epochs_done) == (1, 3)
+    assert "nothing better in 2 epochs" in capsys.readouterr().out
+
+
+def test_two_classes_are_one_sigmoid(data: WindowSet, tmp_path: Path) -> None:
+    from train.fit import predict
+    from train.load import load_network
+
+    binary = replace(data, labels=(data.labels > 0).astype(np.uint8), label_set="binary")
+    folder = tmp_path / "run"
+    info = fit_baseline(binary, folder, replace(QUICK, epochs=3, class_balance=1.0))
+    assert (info.n_parameters, info.label_set) == (254_641, "binary")
+    assert info.validation_auc is not None
+    assert 0.5 < info.validation_auc <= 1.0
+    assert info.validation_score == info.validation_accuracy + info.validation_auc
+    probs = predict(load_network(folder, read_run(folder)), data.windows[:10])
+    assert probs.shape == (10, 2)
+    np.testing.assert_allclose(probs.sum(axis=1), 1.0, rtol=1e-6)
+
+
+# Schedules and batches, without TensorFlow
+
+
+def test_the_rate_warms_up_and_comes_down() -> None:
+    cosine = Schedule(Recipe(epochs=11, warmup_epochs=1.0, learning_rate=1.0))
+    rates = [cosine.rate(e) for e in (0.0, 0.5, 1.0, 6.0, 11.0)]
+    assert rates == pytest.approx([0.05, 0.525, 1.0, 0.5, 0.0])
+    plateau = Schedule(
+        Recipe(warmup_epochs=0.0, learning_rate=1.0, schedule="plateau", plateau_patience=2, plateau_factor=0.1)
+    )
+    seen = []
+    for better in (True, False, False, False, True, False, False):
+        plateau.epoch_done(better)
+        seen.append(plateau.rate(5.0))
+    assert seen == pytest.approx([1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.01])
+    again = Schedule(Recipe(warmup_epochs=0.0, learning_rate=1.0, schedule="plateau"))
+    again.restore(json.loads(json.dumps(plateau.state)))
+    assert again.rate(5.0) == pytest.approx(0.01)
+
+
+def test_an_epoch_shows_each_beat_once_and_is_a_function_of_seed_and_number(data: WindowSet) -> None:
+    part = split_in_three(data).train
+    batches = Batches(data, part, QUICK, PARAMS, seed=1)
+    epoch = list(batches.of_epoch(1))
+    assert len(epoch) == batches.n_steps
+    shown = np.concatenate([x for x, _, _ in epoch])[:, :, 0]
+    assert not np.array_equal(shown, data.windows[part])
+    np.testing.assert_array_equal(np.sort(shown, axis=0), np.sort(data.windows[part], axis=0))
+    labels = np.concatenate([y for _, y, _ in epoch])
+    assert (labels.sum(axis=0) == np.bincount(data.labels[part], minlength=5)).all()
+    again, other = (next(iter(batches.of_epoch(e)))[0] for e in (1, 2))
+    np.testing.assert_array_equal(again, epoch[0][0])
+    assert not np.array_equal(other, epoch[0][0])
+
+
+def test_balanced_classes_count_alike(data: WindowSet) -> None:
+    part = split_in_three(data).train
+    labels = data.labels[part]
+    for power, alike in ((0.0, False), (1.0, True)):
+        epoch = list(Batches(data, part, replace(QUICK, class_balance=power), PARAMS, 1).of_epoch(1))
+        weights = np.concatenate([w for _, _, w in epoch])
+        targets = np.concatenate([y for _, y, _ in epoch])
+        assert weights.mean() == pytest.approx(1.0, rel=1e-4)
+        sums = (weights[:, None] * targets).sum(axis=0)[np.unique(labels)]
+        assert np.allclose(sums, sums[0], rtol=1e-4) is alike
+
+
 # The run folder, without TensorFlow
 
-INFO = RunInfo(1, "baseline", "mitdb", "random", True, 1, Recipe(), PARAMS, "f" * 16, "d" * 64, "c", "t", {}, 1)
+INFO = RunInfo(
+    RUN_SCHEMA, "baseline", "mitdb", "random", True, 1, Recipe(), PARAMS, "f" * 16, "d" * 64, "c", "t", {}, 1
+)
 
 
 @pytest.fixture
@@ -161,7 +343,7 @@ def test_a_run_is_found_by_path_or_by_name(run_folder: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"schema_version": 2}, "not a run of this version"),
+        ({"schema_version": RUN_SCHEMA - 1}, "not a run of this version"),
         ({"extra": 1}, 'unknown key "extra"'),
         ({"seed": "one"}, '"seed" must be a whole number'),
         ({"recipe": {"learning_rate": float("nan")}}, '"recipe.learning_rate" must be a finite number'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from edge_ecg.cli.main import run
 from edge_ecg.dsp.preprocess import PreprocessParams
-from train.run import WEIGHTS, Recipe, RunInfo, write_run
+from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, write_run
 from train.splits import Split, split_of
 from train.windows import WindowSet
 
@@ -42,6 +43,11 @@ def one_error(captured: object) -> str:
         ("warmup_epochs = -1.0", '"warmup_epochs" must not be negative'),
         ("epochs = true", '"epochs" must be a whole number'),
         ("epoch = 3", 'unknown key "epoch". Did you mean "epochs"?'),
+        ('schedule = "cosin"', 'Did you mean "cosine"'),
+        ("patience = -1", '"patience" must not be negative'),
+        ("class_balance = 2.0", '"class_balance" must be from 0 to 1'),
+        ("[augment]\nmusle = 0.2", 'unknown key "augment.musle". Did you mean "augment.muscle"?'),
+        ("[augment]\nmuscle = 2.0", '"augment.muscle" is a probability'),
         ("epochs = ", "cannot be read"),
     ],
 )
@@ -71,6 +77,12 @@ def test_mistakes_are_told_before_the_work_begins(
         (2, [*start, "--config", str(tmp_path / "absent.toml")], "absent.toml"),
         (2, [*start, "--epochs", "0"], "--epochs"),
         (2, ["train", "--network", "vgg", "--data", "mitdb"], "baseline"),
+        (2, ["train", "--data", "mitdb"], "Give --network (baseline, deep_residual, residual) and --data (mitdb"),
+        (2, ["train", "--network", "baseline", "--data", "nodb"], "no data set 'nodb'"),
+        (2, [*start, "--split", "patient"], "no split 'patient' of mitdb"),
+        (2, [*start, "--fold", "1"], "no fold 1"),
+        (5, ["train", "--resume", "absent"], "no run 'absent'"),
+        (2, ["train", "--resume", "absent", "--seed", "2", "--data", "mitdb"], "--data, --seed means nothing with"),
         (5, start, "edge-ecg data fetch mitdb"),
         (5, ["evaluate", "mitdb-baseline-int8"], "edge-ecg data fetch mitdb"),
         (3, ["evaluate", "nope"], "no model 'nope'"),
@@ -83,7 +95,7 @@ def test_mistakes_are_told_before_the_work_begins(
 
 def info_with(**changes: object) -> RunInfo:
     values: dict[str, object] = {
-        "schema_version": 1,
+        "schema_version": RUN_SCHEMA,
         "network": "baseline",
         "dataset": "mitdb",
         "split": "random",
@@ -109,18 +121,39 @@ def test_a_run_that_cannot_be_converted(
     folder = tmp_path / "run"
     folder.mkdir()
     for code, info, told in (
-        (5, info_with(schema_version=2), "not a run of this version"),
+        (5, info_with(schema_version=RUN_SCHEMA - 1), "not a run of this version"),
         (2, info_with(preprocessing_fingerprint="0" * 16), "another preprocessing"),
         (2, info_with(network="os"), "no network 'os'"),
-        (2, info_with(dataset="ptbdb"), "no data set 'ptbdb'"),
+        (2, info_with(dataset="nodb"), "no data set 'nodb'"),
         (5, info_with(), f"{WEIGHTS} cannot be read"),
     ):
         write_run(folder, info)
         (folder / WEIGHTS).write_bytes(b"no weights")
-        if info.dataset == "ptbdb":
+        if info.dataset == "nodb":
             real_weights(folder)
         assert run(["convert", "--int8", str(folder)]) == code, told
         assert told in one_error(capsys.readouterr())
+
+
+def test_a_run_that_cannot_be_resumed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / WEIGHTS).touch()
+    for code, info, told in (
+        (5, info_with(schema_version=RUN_SCHEMA - 1), "not a run of this version"),
+        (2, info_with(epochs_done=36), "is done, all 36 epochs of it. Convert it: edge-ecg convert --int8"),
+    ):
+        write_run(folder, info)
+        assert run(["train", "--resume", str(folder)]) == code
+        assert told in one_error(capsys.readouterr())
+
+
+def test_too_little_disk_is_told_before_the_work_begins(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
+    assert run(["train", "--network", "baseline", "--data", "mitdb", "--out", str(tmp_path / "run")]) == 5
+    assert "training takes about 150 MB of disk" in one_error(capsys.readouterr())
 
 
 def real_weights(folder: Path) -> None:
@@ -177,6 +210,8 @@ def test_from_a_run_to_a_bundle_on_the_real_beats(
     assert abs(manifest["metrics"]["accuracy"] - manifest["float_metrics"]["accuracy"]) < 0.02
     capsys.readouterr()
 
+    # Test people are looked at: not to be told in the list of the checkout.
+    monkeypatch.setenv("EDGE_ECG_LOOKS", str(tmp_path / "looks.jsonl"))
     assert run(["evaluate", str(folder), "--json"]) == 0
     of_run = json.loads(capsys.readouterr().out)
     assert of_run["accuracy"] == pytest.approx(manifest["float_metrics"]["accuracy"], abs=1e-4)

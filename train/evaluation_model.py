@@ -1,0 +1,135 @@
+"""What is scored: a run's float network or a bundle, as one thing that gives probabilities of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ecg.dsp.preprocess import PreprocessParams
+from edge_ecg.errors import ModelError, UsageError
+from edge_ecg.infer.tflite import TfliteClassifier
+from edge_ecg.labels import LABEL_SETS
+from edge_ecg.manifest import load_bundle
+from train.load import load_network
+from train.run import find_run, read_run
+from train.splits import Split
+from train.window_set import WindowSet, runs_root
+
+__all__ = ["ScoredModel", "open_model"]
+
+_SAME_PEOPLE = ({"ptb", "ptbdb"},)
+"""Data sets of the same patients."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredModel:
+    """A model and where it comes from.
+
+    Attributes
+    ----------
+    name
+        Id of a bundle, folder name of a run.
+    precision
+        ``float32 (Keras)``, or that of the bundle.
+    dataset, split, fold, segmentation, data_sha256
+        What it was trained on; ``fold`` None where the split has none or it is not known.
+    say
+        Probabilities ``(n, n_classes)`` of windows ``(n, 187)``.
+    """
+
+    name: str
+    precision: str
+    label_set: str
+    preprocessing: PreprocessParams
+    dataset: str
+    split: str
+    fold: int | None
+    segmentation: str
+    data_sha256: str
+    say: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+    def probs(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probabilities ``(n, n_classes)``. Raises `ModelError` when one is not a number."""
+        given = np.asarray(self.say(windows), np.float64)
+        if not np.isfinite(given).all():
+            bad = int((~np.isfinite(given)).any(axis=1).sum())
+            raise ModelError(f"{self.name} gives no number for {bad} of {len(given)} beats", "Train it again")
+        return given
+
+    def learned(self, data: WindowSet, split: Split) -> str | None:
+        """Why the test part is no test of new people for this model; None when it is one, as far as is known."""
+        ours, theirs = Path(self.dataset).name, data.title
+        if ours != theirs:
+            if any({ours, theirs} <= same for same in _SAME_PEOPLE):
+                return f"it was trained on {ours}: recordings of the same patients"
+            return None
+        if (self.split, self.fold) != (split.name, split.fold):
+            which = self.split if self.fold is None else f"{self.split} (fold {self.fold})"
+            return f"it was trained on the {which} split, whose training part holds beats of these people"
+        return "beats of the same people trained it" if split.patients_on_both_sides else None
+
+
+def open_model(name: str) -> ScoredModel:
+    """Open a run (folder, or name under `runs_root`) or a bundle (folder or shipped id).
+
+    Raises
+    ------
+    ModelError, DataError
+        It is neither, or cannot be read.
+    """
+    if any((folder / "run.json").is_file() for folder in (Path(name), runs_root() / name)):
+        return _run(find_run(name))
+    bundle = load_bundle(name)
+    manifest = bundle.manifest
+    classifier = TfliteClassifier(bundle)
+    return ScoredModel(
+        manifest.id,
+        manifest.precision,
+        manifest.label_set,
+        manifest.preprocessing,
+        manifest.dataset,
+        manifest.split,
+        # Bundles of an older schema do not tell these two.
+        getattr(manifest, "fold", None),
+        getattr(manifest, "segmentation", "causal"),
+        manifest.data_sha256,
+        classifier.classify_many,
+    )
+
+
+def _run(folder: Path) -> ScoredModel:
+    info = read_run(folder)
+    if info.preprocessing_fingerprint != info.preprocessing.fingerprint():
+        raise UsageError(
+            f"{folder} was trained on windows of another preprocessing than this checkout makes",
+            "Train it again, or use the edge-ecg it came with",
+        )
+    if info.label_set not in LABEL_SETS:
+        raise UsageError(f"{folder}: unknown label_set {info.label_set!r}", f"Known: {', '.join(LABEL_SETS)}")
+    network: list[object] = []
+
+    def say(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        # TensorFlow loads here: the beats come first, and may be missing.
+        from train.fit import predict
+
+        if not network:
+            network.append(load_network(folder, info))
+        probs: NDArray[np.float32] = predict(network[0], windows)
+        return probs
+
+    return ScoredModel(
+        folder.name,
+        "float32 (Keras)",
+        info.label_set,
+        info.preprocessing,
+        info.dataset,
+        info.split,
+        info.fold,
+        info.segmentation,
+        info.data_sha256,
+        say,
+    )

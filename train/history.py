@@ -1,0 +1,75 @@
+"""What a training did, epoch by epoch: `history.json`, a plot of it, and logs for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from train.checkpoint import replace_file
+
+__all__ = ["HISTORY", "Row", "TensorBoardLog", "write_history", "write_plot"]
+
+Row = Mapping[str, float | int]
+"""One epoch: ``epoch``, ``loss``, ``learning_rate``, ``seconds``, ``validation_...``."""
+
+HISTORY = "history.json"
+PLOT = "history.png"
+
+
+def write_history(folder: Path, rows: Sequence[Row]) -> None:
+    """Write the rows of all epochs done, one a line."""
+    lines = ",\n".join("  " + json.dumps(dict(row)) for row in rows)
+    replace_file(folder / HISTORY, f"[\n{lines}\n]\n")
+
+
+def write_plot(folder: Path, rows: Sequence[Row], best_epoch: int) -> bool:
+    """Draw loss and validation figures over the epochs; False without matplotlib, which training does not need."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    epochs = [row["epoch"] for row in rows]
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [row["loss"] for row in rows], label="training (augmented, with dropout)")
+    left.plot(epochs, [row["validation_loss"] for row in rows], label="validation")
+    left.set(xlabel="epoch", ylabel="cross-entropy", yscale="log")
+    for name in rows[0]:
+        if name.startswith("validation_") and name != "validation_loss":
+            right.plot(epochs, [row[name] for row in rows], label=name.removeprefix("validation_").replace("_", " "))
+    right.set(xlabel="epoch", ylabel="validation part")
+    for axes in (left, right):
+        axes.axvline(best_epoch, color="0.6", linewidth=1.0, linestyle=":", label="kept")
+        axes.legend(frameon=False, fontsize=8)
+    part = folder / f"part.{PLOT}"
+    figure.savefig(part, dpi=120, format="png")
+    part.replace(folder / PLOT)
+    return True
+
+
+class TensorBoardLog:
+    """Scalars in ``tensorboard/`` of a run folder. Written by TensorFlow alone: tensorboard itself only reads them."""
+
+    def __init__(self, tf: Any, folder: Path) -> None:
+        self._tf = tf
+        self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        # tf.summary.scalar is the tensorboard package's; this is all that it adds.
+        self._metadata = tf.compat.v1.SummaryMetadata(
+            plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR"
+        )
+
+    def add(self, row: Row) -> None:
+        """Log an epoch."""
+        with self._writer.as_default():
+            for name, value in row.items():
+                if name != "epoch":
+                    tag = name.replace("validation_", "validation/")
+                    tensor = self._tf.constant(value, self._tf.float32)
+                    self._tf.summary.write(tag, tensor, step=int(row["epoch"]), metadata=self._metadata)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
