@@ -8,6 +8,7 @@ test people take no part: not here, and not in any choice.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from multiprocessing import get_context
+from multiprocessing import Pool
 from pathlib import Path
 
 import click
@@ -144,7 +145,7 @@ def svdb_parts(root: Path) -> tuple[list[str], list[str]]:
     return [n for k, n in enumerate(names) if k % 5 != 2], [n for k, n in enumerate(names) if k % 5 == 2]
 
 
-def labelled(job: Job, root: Path, noise: Mapping[str, tuple[NDArray[np.float64], float]]) -> list[Labelled]:
+def labelled(job: Job, root: Path) -> list[Labelled]:
     """The candidates of a job. Changed copies differ every five minutes, or piece by piece."""
     rng = np.random.default_rng(zlib.crc32(f"{job.dataset}/{job.name}/{job.copy}".encode()))
     if job.dataset == "lead1":
@@ -154,7 +155,7 @@ def labelled(job: Job, root: Path, noise: Mapping[str, tuple[NDArray[np.float64]
         whole = wfdb_recording(root / job.dataset, job.name)
         recordings = list(parts(whole)) if job.copy else [whole]
     if job.copy:
-        recordings = [augmented(r, noise, rng) for r in recordings]
+        recordings = [augmented(r, noise_to_fit(root), rng) for r in recordings]
     return [label_candidates(r, job.weight) for r in recordings]
 
 
@@ -168,44 +169,33 @@ def parts(recording: Recording) -> Iterator[Recording]:
         yield replace(recording, samples_mv=x, r=recording.r[inside] - start, ignore=ignore)
 
 
-def build(root: Path, n_processes: int, wanted: Sequence[Job]) -> list[Labelled]:
-    """All candidates, in the order of the jobs."""
-    noise = {}
+@functools.cache
+def noise_to_fit(root: Path) -> Mapping[str, tuple[NDArray[np.float64], float]]:
+    """The first halves of `ma` and `bw`, one lead, mV, and their rates; the second halves are for the report."""
+    halves = {}
     for name in ("ma", "bw"):
         both, fs_hz = read_noise(root / "nstdb" / name)
-        noise[name] = both[: len(both) // 2, 0], fs_hz  # the second half is for the report
-    with get_context("fork").Pool(n_processes, _inherit, (root, noise)) as pool:
-        return [item for items in tqdm(pool.imap(_labelled, wanted, 4), "candidates", len(wanted)) for item in items]
+        halves[name] = both[: len(both) // 2, 0], fs_hz
+    return halves
+
+
+def build(root: Path, n_processes: int, wanted: Sequence[Job]) -> list[Labelled]:
+    """All candidates, in the order of the jobs."""
+    with Pool(n_processes) as pool:
+        made = pool.imap(functools.partial(labelled, root=root), wanted, 4)
+        return [item for items in tqdm(made, "candidates", len(wanted)) for item in items]
 
 
 def looped(items: Sequence[Labelled], n_processes: int) -> Callable[[QrsNets | None], Sequence[Decided]]:
-    """What runs nets on every item."""
+    """What runs the truth or nets on every item."""
 
     def run(nets: QrsNets | None) -> Sequence[Decided]:
-        with get_context("fork").Pool(n_processes, _inherit, (items, nets)) as pool:
-            return list(tqdm(pool.imap(_decided, range(len(items)), 16), "in the loop", len(items)))
+        decide = run_truth if nets is None else functools.partial(run_nets, nets=nets)
+        with Pool(n_processes) as pool:
+            return list(tqdm(pool.imap(decide, items, 16), "in the loop", len(items)))
 
     return run
 
-
-_inherited: tuple[object, ...] = ()
-
-
-def _inherit(*args: object) -> None:
-    """Keep in a child what it has from its parent by forking, unpickled."""
-    global _inherited
-    _inherited = args
-
-
-def _labelled(job: Job) -> list[Labelled]:
-    root, noise = _inherited
-    return labelled(job, root, noise)  # type: ignore[arg-type]
-
-
-def _decided(k: int) -> Decided:
-    items, nets = _inherited
-    item = items[k]  # type: ignore[index]
-    return run_truth(item) if nets is None else run_nets(item, nets)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +63,7 @@ def check(nets: QrsNets, sets: dict[str, list[Recording]], n_processes: int) -> 
     """Figures on each set."""
     figures = {}
     for name, recordings in sets.items():
-        with get_context("fork").Pool(n_processes) as pool:
+        with Pool(n_processes) as pool:
             rows = pool.starmap(_score, [(nets, r) for r in recordings], 4)
         figures[name] = Figures(*(sum(column) for column in zip(*rows, strict=True)))
     return figures
