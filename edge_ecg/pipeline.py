@@ -37,6 +37,7 @@ __all__ = ["Pipeline"]
 
 BRIDGE_S = 0.040
 """Gaps up to this long are interpolated and flagged; longer ones end a stretch."""
+_IMPOSSIBLE_MV = 1e30
 _STEP_S = 60.0
 """Long blocks are worked on in steps of this: memory is bounded, and a step's own cost small."""
 _SHAPE = ("shape",)
@@ -141,7 +142,8 @@ class Pipeline:
         n_known = 0 if self._next_index is None else self._next_index - first
         if n_known > 0:
             samples, first = samples[n_known:], first + n_known
-        valid = np.isfinite(samples)
+        # Also what no amplifier gives: it would overflow on its way to the model.
+        valid = np.abs(samples) < _IMPOSSIBLE_MV
         if valid.all():
             return [(first, samples)]
         edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(np.int8), [0]])))

@@ -67,11 +67,7 @@ def runs_root() -> Path:
 def detect_record(samples_mv: NDArray[np.float64], fs_hz: float) -> NDArray[np.float64]:
     """R peaks ``(n,)`` of one lead, in samples, by the device's detector."""
     detector = QrsDetector(fs_hz, shipped_nets())
-    found = []
-    step = round(60 * fs_hz)
-    for start in range(0, len(samples_mv), step):
-        found += detector.feed(samples_mv[start : start + step])
-    return np.array([d.r_pos for d in found + detector.flush()])
+    return np.array([d.r_pos for d in detector.feed(samples_mv) + detector.flush()])
 
 
 def record_windows(

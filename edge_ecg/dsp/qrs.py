@@ -12,7 +12,7 @@ Sources: levels of signal and noise and the refractory rules follow Pan & Tompki
 1985) and Hamilton & Tompkins (33:1157, 1986). Departures: complex Gabor envelopes instead of derivative, squaring
 and integration (no polarity, three bands); levels from the past 3 s until there are beats, instead of a learning
 period; no search-back, but levels that fall in a pause and a watchdog that forgets them; fitted nets instead of
-a chain of thresholds. docs/detector.md tells what each part earns; `python -m train.detector` fits the nets.
+a chain of thresholds. docs/detector.md says more; `python -m train.detector` fits the nets.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ ALONE_SHARE = 0.3
 """Of the net without memory in the mean of the two: it cannot lock, the other one knows noise from beats."""
 SURE_BELOW = -6.0
 REFRACTORY_S = 0.19
+STEP_S = 60.0
+"""Longer blocks are worked on piece by piece: a day at once takes no more memory than a minute."""
 TAIL_S = 0.45
 """What is appended at the end of a stretch so that its last candidates can be decided."""
 MEMORY_S = 30.0
@@ -188,7 +190,8 @@ class QrsDetector:
         x_mv = hold_last(x_mv, self._last_mv)
         self._n_fed += len(x_mv)
         self._last_mv = float(x_mv[-1])
-        return self._decide(x_mv)
+        step = round(STEP_S * self._fs_hz)
+        return [d for start in range(0, len(x_mv), step) for d in self._decide(x_mv[start : start + step])]
 
     def flush(self) -> list[Detection]:
         """Decide what is pending at the end of a stretch; R peaks lie within what was fed."""
