@@ -96,7 +96,7 @@ def run_truth(item: Labelled) -> Decided:
 def _run(item: Labelled, nets: QrsNets | _Oracle, threshold: float) -> Decided:
     found = item.found
     asked = decide(replace(found, inputs=found.inputs, shape=found.shape.astype(np.float64)),
-                   Rhythm(), nets, threshold=threshold, sure_below=-np.inf)  # type: ignore[arg-type]  # fmt: skip
+                   Rhythm(), nets, threshold=threshold, sure=np.inf)  # type: ignore[arg-type]  # fmt: skip
     return Decided(
         np.array([d.at for d in asked], np.int64),
         np.array([d.context for d in asked], np.float32).reshape(len(asked), -1),

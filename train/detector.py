@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from edge_ecg import __version__
 from edge_ecg.datasets import data_root
-from edge_ecg.detector import SCHEMA_VERSION, SHIPPED, DetectorManifest, pack_weights
+from edge_ecg.detector import SCHEMA_VERSION, DetectorManifest, pack_weights
 from edge_ecg.dsp.nets import FRONT_END_VERSION, QrsNets
 from edge_ecg.errors import DataError, EdgeEcgError
 from edge_ecg.schema import encode
@@ -42,6 +42,7 @@ from train.noise import read_noise
 from train.people import SVDB_TEST
 from train.recordings import Recording, joined, lead1_people, lead1_pieces, wfdb_recording
 from train.splits import DS1
+from train.windows import runs_root
 
 PACED_FIT = (107, 217)
 PART_S = 300.0
@@ -49,17 +50,17 @@ PART_S = 300.0
 
 @click.command()
 @click.option("--data", "root", type=click.Path(path_type=Path), help="Folder of the databases; default as `data`.")
-@click.option("--out", type=click.Path(path_type=Path), default=SHIPPED, help="Folder; default: the shipped weights.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: qrs-detector under EDGE_ECG_RUNS.")
 @click.option("--seed", "seeds", type=int, multiple=True, default=(1, 2, 3), show_default=True, help="Tried seeds.")
 @click.option("--jobs", "n_processes", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.")
-def main(root: Path | None, out: Path, seeds: tuple[int, ...], n_processes: int) -> None:
+def main(root: Path | None, out: Path | None, seeds: tuple[int, ...], n_processes: int) -> None:
     """Fit the beat detector: six minutes on two free cores. The same weights on the same kind of processor.
 
     \b
     Example:
-      python -m train.detector --out /tmp/qrs
+      python -m train.detector --out edge_ecg/weights/qrs
     """
-    root = root or data_root()
+    root, out = root or data_root(), out or runs_root() / "qrs-detector"
     for name in ("mitdb", "svdb", "ecgdb_lead1", "nstdb"):
         if not (root / name).is_dir():
             raise DataError(f"no {name} in {root}", f"Get it with `edge-ecg data fetch {name}`")
