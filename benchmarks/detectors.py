@@ -31,9 +31,10 @@ from benchmarks.detector_cost import device_cost, memory_mb
 from benchmarks.detector_peers import DETECTORS, OURS, TIMEOUT_S, YARDSTICK, Detector, attempt, version_of
 from benchmarks.detector_scores import Tally, figures
 from benchmarks.detector_sets import SETS, Excerpt
-from edge_ecg import __version__
+from edge_ecg import __version__, pipeline
 from edge_ecg.datasets import data_root
 from edge_ecg.errors import DataError, EdgeEcgError, UsageError
+from edge_ecg.infer import tflite
 from edge_ecg.scoring import matching
 from train.looks import append_look
 from train.people import only_test_people
@@ -84,9 +85,10 @@ def run(set_names: str | None, names: str | None, quick: bool, jobs: int, device
         measured[part] |= {
             n: {"key": _key(part, n, quick), "version": results["versions"][n], **found[n]} for n in found
         }
+        # Before the file: what is written down is not measured again, and its look would never be told.
+        _tell_look(results, part, quick)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_json(results), encoding="utf-8")
-    _tell_look(results, [part for part in parts if wanted[part] and part != COST], quick)
     click.echo(f"written: {file}\nnext: python -m benchmarks.detectors page")
 
 
@@ -170,7 +172,7 @@ def _key(part: str, name: str, quick: bool) -> str:
     """Changes when the detector's code or the set's does; not with a comment of the set's."""
     of_sets = [detector_scores, detector_sets, detector_stress, train.noise, matching]
     digest = hashlib.sha256(f"{part}/{name}/{quick}/{version_of(DETECTORS[name])}".encode())
-    for module in [detector_cost] if part == COST else of_sets:
+    for module in [detector_cost, pipeline, tflite] if part == COST else of_sets:
         digest.update(ast.dump(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))).encode())
     return digest.hexdigest()[:12]
 
@@ -184,20 +186,17 @@ def _versions(names: Sequence[str]) -> dict[str, str]:
         raise UsageError(f"the package {error.name} is not installed", hint) from None
 
 
-def _tell_look(results: dict[str, Any], parts: Sequence[str], quick: bool) -> None:
-    """Put a run that saw test people on the list of looks: one line, with this project's figures."""
-    people: dict[str, None] = {}
-    seen = {}
-    for part in parts:
-        if OURS in results["sets"][part]:
-            rows = next(iter(results["sets"][part][OURS]["rows"].values()))
-            database = SETS[part].database
-            of_test = only_test_people(database, rows)
-            people |= {f"{database}/{name}": None for name in of_test}
-            if of_test:
-                seen[part] = {k: round(v, 3) for k, v in figures([rows[name] for name in of_test]).items()}
-    if seen and not quick:
-        append_look("beat detectors compared", people, seen, results["command"])
+def _tell_look(results: dict[str, Any], part: str, quick: bool) -> None:
+    """Put a part that saw test people on the list of looks: one line, with this project's figures."""
+    ours = results["sets"][part].get(OURS)
+    if quick or part == COST or ours is None:
+        return
+    database, rows = SETS[part].database, next(iter(ours["rows"].values()))
+    of_test = only_test_people(database, rows)
+    if of_test:
+        seen = {k: round(v, 3) for k, v in figures([rows[name] for name in of_test]).items()}
+        people = [f"{database}/{name}" for name in of_test]
+        append_look(f"beat detectors compared: {part}", people, seen, results["command"])
 
 
 def _named(given: str | None, known: Iterable[str], what: str) -> list[str]:

@@ -25,7 +25,7 @@ __all__ = ["SHIPPED", "DetectorManifest", "load_detector", "pack_weights", "ship
 
 SCHEMA_VERSION = 1
 SHIPPED = Path(__file__).parent / "weights" / "qrs"
-_HINT = "Install edge-ecg again, or fit the weights: `python -m train.detector`"
+_HINT = "Install edge-ecg again; in a checkout: `git checkout edge_ecg/weights`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ __all__ = ["Pipeline"]
 
 BRIDGE_S = 0.040
 """Gaps up to this long are interpolated and flagged; longer ones end a stretch."""
+_IMPOSSIBLE_MV = 1e30
 _STEP_S = 60.0
 """Long blocks are worked on in steps of this: memory is bounded, and a step's own cost small."""
 _SHAPE = ("shape",)
@@ -106,9 +107,9 @@ class Pipeline:
     def feed(self, block: SampleBlock) -> list[Event]:
         """Take the next samples; return what is now known."""
         events: list[Event] = []
+        if self._next_index is None and len(block.samples_mv):
+            events.append(self._open(block.first_index))
         for first, samples in self._runs(block):
-            if self._next_index is None:
-                events.append(self._open(first))
             assert self._next_index is not None
             if first > self._next_index:
                 events += self._gap(first, samples)
@@ -120,9 +121,14 @@ class Pipeline:
         return events
 
     def flush(self) -> list[Event]:
-        """At the end of the stream or at a stop: decide and label what is pending."""
+        """At the end of the stream or at a stop: decide and label what is pending; tell of samples lost at the end."""
         if self._next_index is None:
             return []
+        events, n_lost = self._end_stretch(), self._seen_index - self._next_index
+        self._next_index = self._seen_index = max(self._seen_index, self._next_index)
+        return [*events, GapEvent(self._stream, self._seen_index, n_lost, interpolated=False)] if n_lost > 0 else events
+
+    def _end_stretch(self) -> list[Event]:
         events = self._take(self._detector.flush(), [])
         events += self._label(self._preprocessor.ready())
         events += self._label(self._preprocessor.flush())
@@ -141,7 +147,8 @@ class Pipeline:
         n_known = 0 if self._next_index is None else self._next_index - first
         if n_known > 0:
             samples, first = samples[n_known:], first + n_known
-        valid = np.isfinite(samples)
+        # Also what no amplifier gives: it would overflow on its way to the model.
+        valid = np.abs(samples) < _IMPOSSIBLE_MV
         if valid.all():
             return [(first, samples)]
         edges = np.flatnonzero(np.diff(np.concatenate([[0], valid.astype(np.int8), [0]])))
@@ -174,7 +181,7 @@ class Pipeline:
             value = samples[0] if len(samples) else self._last_mv
             events = self._advance(np.linspace(self._last_mv, value, n_lost + 2)[1:-1])
             return [*events, GapEvent(self._stream, first, n_lost, interpolated=True)]
-        events = self.flush()
+        events = self._end_stretch()
         self._detector.resume(first, n_lost / self._stream.fs_hz)
         self._preprocessor.resume(first)
         self._meter.resume(first, n_lost / self._stream.fs_hz)

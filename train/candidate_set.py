@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge_ecg.dsp.candidates import CandidateFinder, Candidates
 from edge_ecg.dsp.nets import N_HIDDEN, QrsNets
-from edge_ecg.dsp.qrs import TAIL_S, decide
+from edge_ecg.dsp.qrs import STEP_S, TAIL_S, decide
 from edge_ecg.dsp.rhythm import Rhythm
 from edge_ecg.scoring.matching import MATCH_WINDOW_S
 from train.recordings import Recording
@@ -50,7 +50,7 @@ class Decided:
 
 def find_candidates(samples_mv: Samples, fs_hz: float) -> Candidates:
     """All candidates of a recording, its end padded as the detector does."""
-    finder, step, blocks = CandidateFinder(fs_hz), round(60.0 * fs_hz), []
+    finder, step, blocks = CandidateFinder(fs_hz), round(STEP_S * fs_hz), []
     padded = np.concatenate([samples_mv, np.full(round(TAIL_S * fs_hz), samples_mv[-1])])
     for start in range(0, len(padded), step):
         blocks.append(finder.feed(padded[start : start + step]))
@@ -96,7 +96,7 @@ def run_truth(item: Labelled) -> Decided:
 def _run(item: Labelled, nets: QrsNets | _Oracle, threshold: float) -> Decided:
     found = item.found
     asked = decide(replace(found, inputs=found.inputs, shape=found.shape.astype(np.float64)),
-                   Rhythm(), nets, threshold=threshold, sure_below=-np.inf)  # type: ignore[arg-type]  # fmt: skip
+                   Rhythm(), nets, threshold=threshold, sure=np.inf)  # type: ignore[arg-type]  # fmt: skip
     return Decided(
         np.array([d.at for d in asked], np.int64),
         np.array([d.context for d in asked], np.float32).reshape(len(asked), -1),

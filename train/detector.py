@@ -2,12 +2,13 @@
 
 Fitted on DS1 and the paced records 107 and 217 of the MIT-BIH Arrhythmia Database, on four fifths of the
 Supraventricular one without its test records, and on lead-I patients whose number leaves 2 or 3 divided by 4; clean
-and changed by `train.augment`, the first half of each noise only. The seed is chosen by `train.detector_check`. The
-test people take no part: not here, and not in any choice.
+and changed by `train.augment`, with three eighths of each noise; the next eighth validates, the second half is for the
+report. The seed is chosen by `train.detector_check`. The test people take no part: not here, and not in any choice.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from multiprocessing import get_context
+from multiprocessing import Pool
 from pathlib import Path
 
 import click
@@ -29,18 +30,19 @@ from tqdm import tqdm
 
 from edge_ecg import __version__
 from edge_ecg.datasets import data_root
-from edge_ecg.detector import SCHEMA_VERSION, SHIPPED, DetectorManifest, pack_weights
+from edge_ecg.detector import SCHEMA_VERSION, DetectorManifest, pack_weights
 from edge_ecg.dsp.nets import FRONT_END_VERSION, QrsNets
-from edge_ecg.errors import DataError
+from edge_ecg.errors import DataError, EdgeEcgError
 from edge_ecg.schema import encode
 from train.augment import augmented
 from train.candidate_set import Decided, Labelled, label_candidates, run_nets, run_truth
-from train.detector_check import Figures, check, validation_sets
+from train.detector_check import Figures, check, first_half, validation_sets
 from train.detector_fit import Schedule, fit_rounds
 from train.noise import read_noise
 from train.people import SVDB_TEST
 from train.recordings import Recording, joined, lead1_people, lead1_pieces, wfdb_recording
 from train.splits import DS1
+from train.windows import runs_root
 
 PACED_FIT = (107, 217)
 PART_S = 300.0
@@ -48,17 +50,17 @@ PART_S = 300.0
 
 @click.command()
 @click.option("--data", "root", type=click.Path(path_type=Path), help="Folder of the databases; default as `data`.")
-@click.option("--out", type=click.Path(path_type=Path), default=SHIPPED, help="Folder; default: the shipped weights.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default: qrs-detector under EDGE_ECG_RUNS.")
 @click.option("--seed", "seeds", type=int, multiple=True, default=(1, 2, 3), show_default=True, help="Tried seeds.")
 @click.option("--jobs", "n_processes", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes.")
-def main(root: Path | None, out: Path, seeds: tuple[int, ...], n_processes: int) -> None:
-    """Fit the beat detector: about ten minutes on two cores.
+def main(root: Path | None, out: Path | None, seeds: tuple[int, ...], n_processes: int) -> None:
+    """Fit the beat detector: six minutes on two free cores. The same weights on the same kind of processor.
 
     \b
     Example:
-      python -m train.detector --out /tmp/qrs
+      python -m train.detector --out edge_ecg/weights/qrs
     """
-    root = root or data_root()
+    root, out = root or data_root(), out or runs_root() / "qrs-detector"
     for name in ("mitdb", "svdb", "ecgdb_lead1", "nstdb"):
         if not (root / name).is_dir():
             raise DataError(f"no {name} in {root}", f"Get it with `edge-ecg data fetch {name}`")
@@ -94,7 +96,7 @@ def main(root: Path | None, out: Path, seeds: tuple[int, ...], n_processes: int)
         schedule={k: v if isinstance(v, tuple) else (v,) for k, v in asdict(Schedule()).items()},
         validation={k: {**asdict(f), "f1_percent": round(f.f1_percent, 4)} for k, f in figures.items()},
         seeds={str(s): round(_mean_f1(f), 4) for s, (_, f) in tried.items()},
-        command=shlex.join(["python", "-m", "train.detector", *sys.argv[1:]]),
+        command=shlex.join(["python", "-m", "train.detector", *(f"--seed={s}" for s in seeds)]),
         tool_versions={
             "edge_ecg": __version__,
             "numpy": np.__version__,
@@ -103,12 +105,22 @@ def main(root: Path | None, out: Path, seeds: tuple[int, ...], n_processes: int)
         },
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "weights.npz").write_bytes(packed)
-    (out / "manifest.json").write_text(json.dumps(encode(manifest), indent=1) + "\n")
+    _write(out, {"weights.npz": packed, "manifest.json": (json.dumps(encode(manifest), indent=1) + "\n").encode()})
     for name, f in figures.items():
         click.echo(f"  {name:28s} missed {f.missed:4d}  extra {f.extra:4d}  F1 {f.f1_percent:.3f} %")
     click.echo(f"seed {seed}, SHA-256 {manifest.sha256[:12]}: {out}")
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put all files there, or none: a disk that fills leaves what was."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / f"{name}.part").write_bytes(content)
+        for name in files:
+            (folder / f"{name}.part").replace(folder / name)
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror}", "Name another folder with --out") from None
 
 
 def _tell(round_: int, loss: float, nets: QrsNets) -> None:
@@ -144,7 +156,7 @@ def svdb_parts(root: Path) -> tuple[list[str], list[str]]:
     return [n for k, n in enumerate(names) if k % 5 != 2], [n for k, n in enumerate(names) if k % 5 == 2]
 
 
-def labelled(job: Job, root: Path, noise: Mapping[str, tuple[NDArray[np.float64], float]]) -> list[Labelled]:
+def labelled(job: Job, root: Path) -> list[Labelled]:
     """The candidates of a job. Changed copies differ every five minutes, or piece by piece."""
     rng = np.random.default_rng(zlib.crc32(f"{job.dataset}/{job.name}/{job.copy}".encode()))
     if job.dataset == "lead1":
@@ -154,7 +166,7 @@ def labelled(job: Job, root: Path, noise: Mapping[str, tuple[NDArray[np.float64]
         whole = wfdb_recording(root / job.dataset, job.name)
         recordings = list(parts(whole)) if job.copy else [whole]
     if job.copy:
-        recordings = [augmented(r, noise, rng) for r in recordings]
+        recordings = [augmented(r, noise_to_fit(root), rng) for r in recordings]
     return [label_candidates(r, job.weight) for r in recordings]
 
 
@@ -168,45 +180,37 @@ def parts(recording: Recording) -> Iterator[Recording]:
         yield replace(recording, samples_mv=x, r=recording.r[inside] - start, ignore=ignore)
 
 
-def build(root: Path, n_processes: int, wanted: Sequence[Job]) -> list[Labelled]:
-    """All candidates, in the order of the jobs."""
-    noise = {}
+@functools.cache
+def noise_to_fit(root: Path) -> Mapping[str, tuple[NDArray[np.float64], float]]:
+    """What of `ma` and `bw` may be fitted to: one lead, mV, and its rate."""
+    found = {}
     for name in ("ma", "bw"):
         both, fs_hz = read_noise(root / "nstdb" / name)
-        noise[name] = both[: len(both) // 2, 0], fs_hz  # the second half is for the report
-    with get_context("fork").Pool(n_processes, _inherit, (root, noise)) as pool:
-        return [item for items in tqdm(pool.imap(_labelled, wanted, 4), "candidates", len(wanted)) for item in items]
+        found[name] = first_half(both[:, 0], validates=False), fs_hz
+    return found
+
+
+def build(root: Path, n_processes: int, wanted: Sequence[Job]) -> list[Labelled]:
+    """All candidates, in the order of the jobs."""
+    with Pool(n_processes) as pool:
+        made = pool.imap(functools.partial(labelled, root=root), wanted, 4)
+        return [item for items in tqdm(made, "candidates", len(wanted)) for item in items]
 
 
 def looped(items: Sequence[Labelled], n_processes: int) -> Callable[[QrsNets | None], Sequence[Decided]]:
-    """What runs nets on every item."""
+    """What runs the truth or nets on every item."""
 
     def run(nets: QrsNets | None) -> Sequence[Decided]:
-        with get_context("fork").Pool(n_processes, _inherit, (items, nets)) as pool:
-            return list(tqdm(pool.imap(_decided, range(len(items)), 16), "in the loop", len(items)))
+        decide = run_truth if nets is None else functools.partial(run_nets, nets=nets)
+        with Pool(n_processes) as pool:
+            return list(tqdm(pool.imap(decide, items, 16), "in the loop", len(items)))
 
     return run
 
 
-_inherited: tuple[object, ...] = ()
-
-
-def _inherit(*args: object) -> None:
-    """Keep in a child what it has from its parent by forking, unpickled."""
-    global _inherited
-    _inherited = args
-
-
-def _labelled(job: Job) -> list[Labelled]:
-    root, noise = _inherited
-    return labelled(job, root, noise)  # type: ignore[arg-type]
-
-
-def _decided(k: int) -> Decided:
-    items, nets = _inherited
-    item = items[k]  # type: ignore[index]
-    return run_truth(item) if nets is None else run_nets(item, nets)  # type: ignore[arg-type]
-
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeEcgError as error:
+        sys.exit(f"train.detector: {error}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from edge_ecg.dsp.candidates import N_INPUTS
 from edge_ecg.dsp.nets import N_CONTEXT, N_HIDDEN, SLOPE, QrsNets
@@ -24,7 +25,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast; the design study's."""
+    """How long and how fast."""
 
     passes: tuple[int, ...] = (6, 6, 6, 14)
     rates: tuple[float, ...] = (3e-3, 2e-3, 2e-3, 2e-3)
@@ -74,6 +75,18 @@ def fit_rounds(
     tell: Callable[[int, float, QrsNets], None],
 ) -> QrsNets:
     """All rounds. ``run`` lets the annotations (None) or the nets decide on every item; ``tell`` hears each round."""
+    # With another number of threads a product of matrices rounds differently, and the fit goes elsewhere.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _fit_rounds(items, run, schedule, seed, tell)
+
+
+def _fit_rounds(
+    items: Sequence[Labelled],
+    run: Callable[[QrsNets | None], Sequence[Decided]],
+    schedule: Schedule,
+    seed: int,
+    tell: Callable[[int, float, QrsNets], None],
+) -> QrsNets:
     first = rows_of(items, run(None), schedule, seed)
     mean, scale = first.x.mean(axis=0, dtype=np.float64), first.x.std(axis=0, dtype=np.float64) + 0.001
     trainer = _Trainer(mean, scale, schedule, seed)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_ecg.scoring.confusion import Confusion
 from edge_ecg.scoring.ec57 import Score
-from edge_ecg.scoring.report import Report
+from edge_ecg.scoring.report import RATES, Report
 from edge_ecg.scoring.rules import CLASS_MAPS, Rules
 from train.end_to_end_score import CLASSES, Outcome, pairing_of
 from train.record_run import RecordRun
@@ -22,7 +22,6 @@ __all__ = ["STRIP_S", "Miss", "Strip", "html_report", "misses_of", "strip_svg", 
 STRIP_S = 6.0
 _MM_PER_S, _MM_PER_MV = 25.0, 10.0
 _LABEL_MM = 7.0
-_COLUMNS = {"Q Se": "q_se", "Q +P": "q_ppv", "V Se": "v_se", "V +P": "v_ppv", "S Se": "s_se", "S +P": "s_ppv"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +204,13 @@ def html_report(
 def _table(detection: Report, classification: Report) -> str:
     head = "".join(
         f"<th>{name}</th>"
-        for name in ("Record", "beats", "missed", "extra", "x", "shutdown s", *_COLUMNS, "labels", "RR err", "R p95 ms")
+        for name in ("Record", "beats", "missed", "extra", "x", "shutdown s", *RATES, "labels", "RR err", "R p95 ms")
     )
     rows = "".join(f"<tr><td>{html.escape(row.record)}</td>{_cells(row)}</tr>" for row in detection.rows)
     rows += f"<tr class=total><td>Gross, all</td>{_cells(detection.gross)}</tr>"
     rows += f"<tr class=total><td>Gross, without paced</td>{_cells(classification.gross)}</tr>"
     for name, average in (("all", detection.average), ("without paced", classification.average)):
-        rates = "".join(f"<td>{_percent(average[key])}</td>" for key in (*_COLUMNS.values(), "accuracy"))
+        rates = "".join(f"<td>{_percent(average[key])}</td>" for key in (*RATES.values(), "accuracy"))
         rows += (
             f"<tr class=total><td>Average, {name}</td>{'<td></td>' * 5}{rates}"
             f"<td>{_number(average['rr_error_ms'])}</td><td></td></tr>"
@@ -223,7 +222,7 @@ def _cells(score: Score) -> str:
     n = score.matched + score.missed + score.missed_in_shutdown
     timing, figures = score.timing, score.figures()
     cells = [str(n), str(score.missed), str(score.extra), str(score.missed_in_shutdown), f"{score.shutdown_s:.0f}"]
-    cells += [_percent(figures[key]) for key in (*_COLUMNS.values(), "accuracy")]
+    cells += [_percent(figures[key]) for key in (*RATES.values(), "accuracy")]
     cells += [_number(figures["rr_error_ms"]), _number(timing.p95_ms if timing else None)]
     return "".join(f"<td>{cell}</td>" for cell in cells)
 

@@ -110,6 +110,10 @@ class Outcome:
                 if c.n
             )
             lines.append(f"  {name:28} {100 * confusion.accuracy:6.2f} %   Se/+P  {classes}")
+        cells = np.ndenumerate(self.device.counts)
+        wrong = sorted(((int(n), f"{CLASSES[i]} as {CLASSES[j]}") for (i, j), n in cells if i != j and n), reverse=True)
+        if wrong:
+            lines.append("  most often  " + ", ".join(f"{name} {n}" for n, name in wrong[:6]))
         if self.difference_points is not None:
             lines.append(f"  difference {self.difference_points:+.2f} points")
         if timing is not None:

@@ -6,6 +6,7 @@ import json
 import math
 import shlex
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def evaluate_end_to_end(
             "Name a model of the five classes",
         )
     added, stems, rules = noise_of(noise, snr_db), find_records(records), Rules(class_map, start_s)
-    folder = out or runs_root() / "end-to-end" / _run_name(bundle, records, lead, added)
+    folder = out or runs_root() / "end-to-end" / _run_name(bundle, records, lead, added, rules)
     tasks = [Task(stem.absolute(), str(bundle.folder.absolute()), folder.absolute(), lead, added) for stem in stems]
     runs = _run(tasks, jobs)
     outcome = outcome_of(runs, rules)
@@ -193,9 +194,14 @@ def _learned(dataset: str, split: str, runs: Sequence[RecordRun], records: str) 
     return f". Beats of {who} took part in training: its labels here are no test"
 
 
-def _run_name(bundle: Bundle, records: str, lead: str | None, noise: Noise | None) -> str:
-    of = records if records in RECORD_SETS else Path(records).expanduser().resolve().name
+def _run_name(bundle: Bundle, records: str, lead: str | None, noise: Noise | None, rules: Rules) -> str:
+    """Another for each thing asked: no report replaces one of other records or rules."""
+    of = records
+    if records not in RECORD_SETS:
+        folder = Path(records).expanduser().resolve()
+        of = f"{folder.name}-{zlib.crc32(str(folder).encode()):08x}"
     parts = [bundle.manifest.id, of, *([f"lead-{lead}"] if lead else [])]
+    parts += [rules.class_map, f"from{rules.start_s:g}s"] if rules != Rules() else []
     if noise:
         parts += [Path(noise.name).name, f"{noise.snr_db:g}dB"]
     return "-".join("".join(c if c.isalnum() or c in "-_." else "_" for c in part) for part in parts)

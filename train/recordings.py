@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_ecg.errors import DataError
 from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
+from edge_ecg.scoring.pairing import flutter_of
 
 __all__ = ["LEAD1_FS_HZ", "Recording", "joined", "lead1_people", "lead1_pieces", "wfdb_recording"]
 
@@ -56,15 +57,9 @@ def wfdb_recording(folder: Path, name: str) -> Recording:
         x = np.interp(np.arange(len(x)), np.flatnonzero(np.isfinite(x)), x[np.isfinite(x)])
     is_beat = np.array([s in BEAT_SYMBOLS for s in notes.symbol])
     r = notes.sample[is_beat].astype(np.float64)
-    flutter, begin = [], None
-    for sample, symbol in zip(notes.sample.tolist(), notes.symbol, strict=True):
-        if symbol == "[" and begin is None:
-            begin = float(sample)
-        elif symbol == "]" and begin is not None:
-            flutter.append((begin, float(sample)))
-            begin = None
-    if begin is not None:
-        flutter.append((begin, float(len(x))))
+    flutter = [
+        (float(begin), min(float(end), float(len(x)))) for begin, end in flutter_of(notes.sample.tolist(), notes.symbol)
+    ]
     return Recording(f"{folder.name}/{name}", f"{folder.name}/{name}", record.header.fs_hz, x, r, tuple(flutter))
 
 

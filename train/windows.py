@@ -107,11 +107,7 @@ def annotated_lead(
 def detect_record(samples_mv: Samples, fs_hz: float) -> Samples:
     """R peaks ``(n,)`` of one lead, in samples, by the device's detector."""
     detector = QrsDetector(fs_hz, shipped_nets())
-    found = []
-    step = round(60 * fs_hz)
-    for start in range(0, len(samples_mv), step):
-        found += detector.feed(samples_mv[start : start + step])
-    return np.array([d.r_pos for d in found + detector.flush()])
+    return np.array([d.r_pos for d in detector.feed(samples_mv) + detector.flush()])
 
 
 def detected_r(samples_mv: Samples, fs_hz: float, r: Samples) -> Samples:

@@ -18,7 +18,7 @@ from edge_ecg.registry import load
 __all__ = ["find_checkout", "load_verb", "missing_library"]
 
 PACKAGES = ("train", "quantize")
-LIBRARIES = frozenset({"tensorflow", "tf_keras", "tensorflow_model_optimization", "scipy", "tqdm"})
+LIBRARIES = frozenset({"tensorflow", "tf_keras", "tensorflow_model_optimization", "scipy", "threadpoolctl", "tqdm"})
 INSTALL = 'pip install -e ".[train]"'
 
 

@@ -17,6 +17,7 @@ from edge_ecg.cli.report import (
     tell,
     tell_failure,
 )
+from edge_ecg.detector import shipped_nets
 from edge_ecg.errors import EdgeEcgError, SourceError
 from edge_ecg.infer import open_classifier
 from edge_ecg.leads import pick_lead
@@ -66,6 +67,7 @@ def run_command(
     }
     settings = config.load(flags, config_path=config_path).settings
     classifier = open_classifier(settings.model.id)
+    shipped_nets()  # damaged weights are told before a board is asked for
     click.echo(DISCLAIMER, err=True)
     link = settings.link
     source = SerialLinkSource(

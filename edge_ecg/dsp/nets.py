@@ -24,18 +24,18 @@ SLOPE = 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QrsNets:
-    """Weights of the stateless net S and of the net with memory D: inputs -> 24 leaky ReLU -> 1 logit each.
+    """Weights of the stateless net S and of the net with memory D: inputs -> 32 leaky ReLU -> 1 logit each.
 
     The inputs' standardisation is folded in.
 
     Attributes
     ----------
     hidden, hidden_bias
-        ``(48, 82)`` and ``(48,)``: the first layers over the inputs of a candidate, S above D.
+        ``(64, 82)`` and ``(64,)``: the first layers over the inputs of a candidate, S above D.
     context
-        ``(24, 22)``: D's first layer over the context.
+        ``(32, 22)``: D's first layer over the context.
     out, out_bias
-        ``(48,)`` and ``(2,)``: the last layers, S before D.
+        ``(64,)`` and ``(2,)``: the last layers, S before D.
     """
 
     hidden: Weights
@@ -51,7 +51,7 @@ class QrsNets:
                 raise ValueError(f"{name} is no finite float64 {shape} but {array.dtype} {array.shape}")
 
     def begin(self, inputs: Weights) -> tuple[Weights, Weights]:
-        """What needs no memory, for a block: S's logits ``(n,)`` and D's hidden sums ``(n, 24)``.
+        """What needs no memory, for a block: S's logits ``(n,)`` and D's hidden sums ``(n, 32)``.
 
         Row by row: a product of matrices may round differently with another number of rows.
         """

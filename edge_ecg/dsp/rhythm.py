@@ -22,6 +22,7 @@ Samples = NDArray[np.float64]
 _SHAPES = 3
 _MEMORY = 8
 _NEW_PATIENT_RR_S = 0.8
+_LEAST_MV = 1e-9
 _LOWEST_PAUSE = math.log(0.05)
 
 
@@ -100,8 +101,9 @@ class Rhythm:
         if len(self._sizes) >= 3:
             usual, log_usual, log_high = self._size_level, self._log_size, self._log_high
         else:
-            usual = 0.8 * sight.max_3s
-            log_usual, log_high = math.log(usual), math.log(max(1e-9, 0.8 * sight.high_max_3s))
+            # Nothing at all came before: a board that sends one value until its electrodes are on.
+            usual, high = max(_LEAST_MV, 0.8 * sight.max_3s), max(_LEAST_MV, 0.8 * sight.high_max_3s)
+            log_usual, log_high = math.log(usual), math.log(high)
         dt_s = sight.t_s - self.last_beat_s
         if dt_s <= 2.5:
             return Levels(usual, usual, log_usual, log_high, 1.0)

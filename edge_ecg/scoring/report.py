@@ -9,12 +9,9 @@ from edge_ecg.errors import UsageError
 from edge_ecg.scoring.ec57 import COLUMNS, FIGURES, ROWS, RecordScore, Score
 from edge_ecg.scoring.rules import Rules
 
-__all__ = ["PACED_MITDB", "SCHEMA", "Report"]
+__all__ = ["RATES", "SCHEMA", "Report"]
 
 SCHEMA = 1
-
-PACED_MITDB = ("102", "104", "107", "217")
-"""Records of mitdb with paced beats: EC57 leaves such records out of the totals of a classifier."""
 
 # Each column of `sumstats` is a sum of cells. The prime says that it holds more than its name: a beat of class Q
 # counts with F, a label f or q with n.
@@ -48,7 +45,7 @@ _IN_SHUTDOWN = {
     "Vo'": "Vx",
     "Fo'": "Fx Qx",
 }
-_RATES = {"Q Se": "q_se", "Q +P": "q_ppv", "V Se": "v_se", "V +P": "v_ppv", "S Se": "s_se", "S +P": "s_ppv"}
+RATES = {"Q Se": "q_se", "Q +P": "q_ppv", "V Se": "v_se", "V +P": "v_ppv", "S Se": "s_se", "S +P": "s_ppv"}
 _MISSED_IN_SHUTDOWN = ("Nx", "Sx", "Vx", "Fx", "Qx")
 
 
@@ -147,9 +144,9 @@ class Report:
     def _beats(self) -> list[str]:
         gross, average = self.gross, self.average
         lines = [
-            ["Record", *_COLUMNS, *_RATES, "RR err"],
+            ["Record", *_COLUMNS, *RATES, "RR err"],
             *([row.record, *_cells(row), *_rates(row.figures())] for row in self.rows),
-            ["Sum", *_cells(gross), *[""] * (len(_RATES) + 1)],
+            ["Sum", *_cells(gross), *[""] * (len(RATES) + 1)],
             ["Gross", *[""] * len(_COLUMNS), *_rates(gross.figures())],
             ["Average", *[""] * len(_COLUMNS), *_rates(average)],
         ]
@@ -182,7 +179,7 @@ def _cells(score: Score) -> list[str]:
 
 def _rates(figures: dict[str, float | None]) -> list[str]:
     error_ms = figures["rr_error_ms"]
-    return [*(_percent(figures[name]) for name in _RATES.values()), "-" if error_ms is None else f"{error_ms:.2f}"]
+    return [*(_percent(figures[name]) for name in RATES.values()), "-" if error_ms is None else f"{error_ms:.2f}"]
 
 
 def _aside(score: Score) -> list[str]:

@@ -50,7 +50,7 @@ def test_a_missing_file_is_named(weights, name):
     (weights / name).unlink()
     with pytest.raises(ModelError, match=r"weights in .* cannot be read: No such file") as caught:
         load_detector(weights)
-    assert "python -m train.detector" in caught.value.hint
+    assert "Install edge-ecg again" in caught.value.hint
 
 
 def test_weights_of_another_fit_are_refused(weights):

@@ -352,9 +352,20 @@ def test_values_that_are_none_never_come_out_however_the_stream_is_cut(ecg_mv, h
     assert all(np.isfinite(e.probs).all() for e in of(Classified, events))
 
 
+def test_samples_that_are_invalid_to_the_end_are_told(ecg_mv):
+    samples_mv = ecg_mv[: 60 * 360].astype(np.float32)
+    samples_mv[30 * 360 :] = np.nan
+    events = run([SampleBlock(samples_mv, 0)])
+    last = events[-1]
+    assert isinstance(last, GapEvent)
+    assert (last.at_index, last.n_lost, last.interpolated) == (60 * 360, 30 * 360, False)
+    assert len(of(Classified, events)) > 30
+
+
 def test_nothing_but_nan_has_no_beat():
     events = run([SampleBlock(np.full((7200, 2), np.nan, dtype=np.float32), 0)])
-    assert events == []
+    assert [type(e) for e in events] == [ModelEvent, GapEvent]
+    assert events[1].n_lost == 7200
 
 
 def test_a_long_run_of_invalid_samples_is_a_gap_like_any_other(ecg_mv):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -105,6 +106,61 @@ def test_beats_come_back_after_a_flat_minute(ecg_mv, beats):
     back = b + 5 * FS_HZ
     match = match_beats(beats[beats > back], found[found > back], 0.15 * FS_HZ)
     assert (match.missed, match.extra) == ((), ())
+
+
+@pytest.mark.parametrize("flat_s", [0.5, 1.6, 2.0, 3.0, 10.0])
+def test_beats_come_after_a_board_that_first_sends_one_value(ecg_mv, beats, flat_s):
+    n = round(flat_s * FS_HZ)
+    found = positions(np.concatenate([np.full(n, ecg_mv[0]), ecg_mv])) - n
+    match = match_beats(beats[1:], found[found > 1.2 * FS_HZ - n].tolist(), 0.15 * FS_HZ)
+    assert len(match.missed) <= 1
+    assert len([k for k in match.extra if found[k] > beats[1]]) == 0
+
+
+def test_beats_come_back_after_the_very_value_it_began_with(ecg_mv, beats):
+    x_mv, a, b = ecg_mv.copy(), round(100 * FS_HZ), round(110 * FS_HZ)
+    x_mv[a:b] = x_mv[0]
+    found, back = positions(x_mv), b + 5 * FS_HZ
+    match = match_beats(beats[beats > back], found[found > back], 0.15 * FS_HZ)
+    assert (match.missed, match.extra) == ((), ())
+
+
+@pytest.mark.parametrize("at_s", [0.0, 2.5, 30.0])
+@pytest.mark.parametrize("width", [1, 10, 10_000])
+def test_a_lone_step_or_spike_is_no_error(at_s, width):
+    x_mv, at = np.zeros(round(60 * FS_HZ)), round(at_s * FS_HZ)
+    x_mv[at : at + width] = 5.0
+    assert len(detect(x_mv)) <= 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["flat", "ecg", "noise", "spike", "huge"]), st.integers(1, 1500)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_no_signal_is_an_error(ecg_mv, pieces):
+    made = []
+    for k, (kind, n) in enumerate(pieces):
+        noise = np.random.default_rng(k).standard_normal(n)
+        made.append(
+            {"flat": np.zeros(n), "ecg": ecg_mv[:n], "noise": noise, "spike": 3.0 * (np.arange(n) == n // 2),
+             "huge": 1e30 * noise}[kind]
+        )  # fmt: skip
+    found = detect(np.concatenate(made))
+    assert all(np.isfinite([d.r_pos, d.likeness, d.gate]).all() for d in found)
+
+
+def test_an_hour_at_once_takes_no_more_memory_than_a_minute(ecg_mv):
+    hour_mv = np.tile(ecg_mv, 11)
+    tracemalloc.start()
+    n_found = len(detect(hour_mv))
+    peak_mb = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    assert n_found > 5000
+    assert peak_mb < 20.0
 
 
 @pytest.mark.parametrize("fs_hz", [99.9, 1000.1, 0.0, -250.0, float("nan")])
