@@ -102,17 +102,20 @@ def model_section(m: ModelManifest) -> str:
     """Per-class figures of a bundle on each of its splits."""
     lines = [f"## `{m.id}`", ""]
     if len(m.seeds) > 1:
-        lines += ["| seed | validation accuracy | validation macro F1 |", "|---|---|---|"]
-        for seed, f in sorted(m.seeds.items()):
+        # Of two classes the AUC chose.
+        other = "macro F1" if all(f.validation_auc is None for f in m.seeds.values()) else "AUC"
+        lines += [f"| seed | validation accuracy | validation {other} |", "|---|---|---|"]
+        for seed, f in sorted(m.seeds.items(), key=lambda item: int(item[0])):
             chosen = " (shipped)" if seed == str(m.seed) else ""
-            lines.append(f"| {seed}{chosen} | {f.validation_accuracy:.4f} | {f.validation_macro_f1:.4f} |")
+            by = f.validation_macro_f1 if f.validation_auc is None else f.validation_auc
+            lines.append(f"| {seed}{chosen} | {f.validation_accuracy:.4f} | {by:.4f} |")
         lines.append("")
     for name, x in {m.split: m.metrics, **m.metrics_of_other_splits}.items():
-        both = "patients on both sides" if name == m.split and m.patients_on_both_sides else (
-            "no patient on both sides but the person of 201 and 202"
-        )
+        both = "patients on both sides" if name == m.split and m.patients_on_both_sides else "no patient on both sides"
+        both += " but the person of 201 and 202" if name == "inter" else ""
+        fold = f" (fold {m.fold} of 0 to {(m.n_folds or 1) - 1})" if name == m.split and m.fold is not None else ""
         lines += [
-            f"`{name}` split, {x.n:,} test beats, {m.lead}, annotated R, {both}, class map `aami5`: "
+            f"`{name}` split{fold}, {x.n:,} test beats, {m.lead}, annotated R, {both}, class map `{m.label_set}`: "
             f"accuracy {x.accuracy:.4f}, macro F1 {x.macro_f1:.4f}.",
             "",
             "| class | beats | Se % | +P % | F1 |",

@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION, PreprocessParams
 from edge_ecg.errors import ModelError
@@ -70,15 +71,28 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class SeedFigures:
-    """What a training from one seed reached on the validation part, as fractions."""
+    """What a training from one seed reached on the validation part, as fractions; the AUC of two classes only."""
 
     validation_accuracy: float
     validation_macro_f1: float
+    validation_auc: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
-    """Everything a device or a reader must know of a model."""
+    """Everything a device or a reader must know of a model.
+
+    Attributes
+    ----------
+    dataset
+        Name of the data set, or of the folder of own data, without its path.
+    segmentation
+        How the windows were cut that it learned from: as the device does, or as published, which looks ahead.
+    fold, n_folds
+        Which fold of how many was the test; None for a split without folds.
+    bench_only
+        For evaluation and benchmarks; `edge_ecg.infer.open_classifier` refuses it.
+    """
 
     schema_version: int
     id: str
@@ -107,6 +121,15 @@ class ModelManifest:
     intended_use: str
     metrics_of_other_splits: dict[str, Metrics]
     seeds: dict[str, SeedFigures]
+    # Younger than the first bundles, which do not have them.
+    segmentation: Literal["causal", "paper"] = "causal"
+    fold: int | None = None
+    n_folds: int | None = None
+    bench_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.segmentation == "paper" and not self.bench_only:
+            raise ValueError('"segmentation" is "paper", which looks ahead: "bench_only" must be true')
 
     @property
     def labels(self) -> tuple[str, ...]:

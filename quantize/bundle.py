@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shlex
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,20 +33,25 @@ from edge_ecg.manifest import (
 )
 from edge_ecg.schema import encode
 from edge_ecg.scoring.confusion import Confusion
-from quantize.card import card
+from quantize.card import card, data_credit
 from train.run import RunInfo
 from train.splits import Split
 from train.windows import WindowSet
 
-__all__ = ["check_target", "metrics_of", "write_bundle"]
+__all__ = ["bundle_id", "check_target", "metrics_of", "write_bundle"]
 
 INTENDED_USE = (
     "Research and teaching: labels of single heartbeats of one ECG lead. Not a medical device; not for diagnosis, "
     "monitoring or treatment of patients."
 )
-ATTRIBUTION = "Windows of the MIT-BIH Arrhythmia Database 1.0.0 (Moody & Mark), ODC-By 1.0, PhysioNet."
 FILES = frozenset({"model.tflite", "manifest.json", "golden.json", "card.md"})
 _GOLDEN_PER_CLASS = 4
+
+
+def bundle_id(run: RunInfo, precision: str) -> str:
+    """What a bundle of the run is called: data set, segmentation unless it is the device's, network, precision."""
+    segmentation = () if run.segmentation == "causal" else (run.segmentation,)
+    return "-".join([Path(run.dataset).name, *segmentation, run.network, precision])
 
 
 def metrics_of(reference: NDArray[np.uint8], probs: NDArray[np.float32], labels: tuple[str, ...]) -> Metrics:
@@ -94,6 +100,8 @@ def write_bundle(
     folder: Path,
     other_splits: Mapping[str, Metrics],
     seeds: Mapping[str, SeedFigures],
+    *,
+    bench_only: bool = False,
 ) -> Bundle:
     """Score a converted model on the test part, write its bundle to ``folder`` and check it.
 
@@ -110,26 +118,28 @@ def write_bundle(
     precision
         ``int8`` and so on.
     commands
-        The exact commands that made it.
+        The exact commands that made it; of paths that lead elsewhere the last name is kept.
     folder
         Where the bundle goes; an older bundle there is replaced (see `check_target`).
     other_splits
         Figures of the same recipe on other splits.
     seeds
         Validation figures of the seeds that this one was chosen from.
+    bench_only
+        Whether devices shall refuse it.
     """
     check_target(folder)
-    labels = LABEL_SETS["aami5"]
+    labels = LABEL_SETS[run.label_set]
     spec_in, spec_out = _tensors(model)
     # The name is part of the golden check, so it is known before the figures are.
     manifest = ModelManifest(
         schema_version=SCHEMA_VERSION,
-        id=f"{run.dataset}-{run.network}-{precision}",
+        id=bundle_id(run, precision),
         network=run.network,
-        dataset=run.dataset,
+        dataset=data.title,
         precision=precision,
-        label_set="aami5",
-        lead="MLII",
+        label_set=run.label_set,
+        lead=run.lead,
         bytes=len(model),
         sha256=hashlib.sha256(model).hexdigest(),
         input=spec_in,
@@ -144,12 +154,16 @@ def write_bundle(
         float_metrics=metrics_of(data.labels[split.test], float_probs, labels),
         data_sha256=run.data_sha256,
         n_parameters=run.n_parameters,
-        commands=commands,
+        commands=tuple(_without_paths(command, data.title) for command in commands),
         tool_versions={**run.versions, "edge-ecg": __version__, "python": platform.python_version()},
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         intended_use=INTENDED_USE,
         metrics_of_other_splits=dict(other_splits),
         seeds=dict(seeds),
+        segmentation=run.segmentation,
+        fold=run.fold,
+        n_folds=run.n_folds,
+        bench_only=bench_only,
     )
     classifier = TfliteClassifier(Bundle(folder, manifest, model))
     probs = np.stack([classifier.classify(w) for w in data.windows[split.test]])
@@ -172,6 +186,18 @@ def write_bundle(
                 (Path(scratch) / "old").replace(folder)
             raise
     return load_bundle(folder)
+
+
+def _without_paths(command: str, title: str) -> str:
+    """A command without the folders of this machine and the place of own data: a card goes to other people."""
+
+    def short(arg: str) -> str:
+        option, equals, value = arg.partition("=") if arg.startswith("--") else ("", "", arg)
+        path = Path(value)
+        leads_out = path.is_absolute() or ".." in path.parts or value.startswith("~")
+        return f"{option}{equals}{path.name}" if leads_out or path.name == title else arg
+
+    return shlex.join(short(arg) for arg in shlex.split(command))
 
 
 def _tensors(model: bytes) -> tuple[TensorSpec, TensorSpec]:
@@ -199,4 +225,4 @@ def _golden(classifier: TfliteClassifier, data: WindowSet, split: Split, labels:
             beats.append(
                 GoldenBeat(name, tuple(int(v) for v in window), tuple(round(float(p), 5) for p in probs))
             )
-    return GoldenBeats(1, ATTRIBUTION, tuple(beats))
+    return GoldenBeats(1, f"Windows of {data_credit(data.title)}", tuple(beats))

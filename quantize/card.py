@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from edge_ecg.datasets import CATALOGUE
 from edge_ecg.manifest import Metrics, ModelManifest
 
-__all__ = ["card"]
+__all__ = ["card", "data_credit"]
+
+_DATABASES = {"mitdb": ("mitdb",), "ptb": ("ecgdb_lead1", "ptbdb"), "ptbdb": ("ptbdb",)}
+"""What a data set is made of; own data of nothing public."""
+
+_INFARCTION = (
+    "\nnormal: a healthy person's beat; abnormal: a beat of a person with a myocardial infarction. The diagnosis is the person's, not the beat's."
+)
+_MEANING = {"ptb": _INFARCTION, "ptbdb": _INFARCTION}
+"""What the classes of a binary data set say."""
 
 
 def card(m: ModelManifest) -> str:
@@ -12,16 +22,16 @@ def card(m: ModelManifest) -> str:
     both = "yes: beats of one patient train and test it, so a new patient gets worse labels" if (
         m.patients_on_both_sides
     ) else "no"
-    w = m.preprocessing.window
+    fold = "" if m.fold is None else f" (fold {m.fold} of 0 to {(m.n_folds or 1) - 1})"
     commands = "\n".join(m.commands)
     return f"""# {m.id}
 
 **{m.intended_use}**
-
+{_bench_only(m)}
 The `{m.network}` network ({m.n_parameters:,} parameters) on `{m.dataset}`, {m.precision}, {m.bytes:,} bytes,
-labels {", ".join(m.labels)} (class map `aami5`), lead {m.lead}.
+labels {", ".join(m.labels)} (class map `{m.label_set}`), lead {m.lead}.{_MEANING.get(m.dataset, "")}
 
-## Figures: test part of the `{m.split}` split, {m.metrics.n:,} beats, annotated beats, lead {m.lead}
+## Figures: test part of the `{m.split}` split{fold}, {m.metrics.n:,} beats, {_positions(m)} beats, lead {m.lead}
 Patients on both sides of the split: {both}.
 
 | | accuracy | macro F1 |
@@ -38,10 +48,7 @@ Confusion (rows: experts, columns: model, in the order {" ".join(m.labels)}):
 ```
 
 ## What it sees
-One beat: R to R + {w.length_rr:g} T at {w.fs_hz:g} Hz, T the median R-R interval of the past {w.rr_history_s:g} s, causal
-{m.preprocessing.highpass_hz:g} Hz high-pass, scaled to [0, 1] by the {w.scale} extremes of the past {w.scale_history_s:g} s, zero-padded to {w.n_samples}
-samples. Preprocessing version {m.preprocessing_version}, fingerprint `{m.preprocessing_fingerprint}`. R peaks by the project's own detector.
-Scaling each beat to [0, 1] hides how early it came: S beats of a new patient are mostly missed.
+{_windows(m)}
 
 ## How it was made
 Seed {m.seed}{_choice(m)}. Data `{m.data_sha256[:16]}`. Tools: {", ".join(f"{k} {v}" for k, v in sorted(m.tool_versions.items()))}.
@@ -50,18 +57,52 @@ Seed {m.seed}{_choice(m)}. Data `{m.data_sha256[:16]}`. Tools: {", ".join(f"{k} 
 {commands}
 ```
 
-Data: MIT-BIH Arrhythmia Database 1.0.0, ODC-By 1.0, PhysioNet. Moody GB, Mark RG, IEEE Eng in Med and Biol 20(3):45-50
-(2001); Goldberger AL et al., Circulation 101(23):e215-e220 (2000).
+Data: {data_credit(m.dataset)}
 """
+
+
+def data_credit(dataset: str) -> str:
+    """Whose records they are: title, licence and citation of the databases; for own data its name."""
+    entries = [CATALOGUE[name] for name in _DATABASES.get(dataset, ())]
+    if not entries:
+        return f"{dataset}, own records."
+    return " ".join(f"{e.title}. {e.licence}. {e.citation}." for e in entries)
+
+
+def _bench_only(m: ModelManifest) -> str:
+    if not m.bench_only:
+        return ""
+    return "\n**For benchmarks only.** `edge-ecg evaluate` scores it; whatever labels beats refuses it.\n"
+
+
+def _positions(m: ModelManifest) -> str:
+    # The raw PTB records have no annotated beats.
+    return "detected" if m.dataset == "ptbdb" else "annotated"
+
+
+def _windows(m: ModelManifest) -> str:
+    w = m.preprocessing.window
+    if m.segmentation == "paper":
+        return f"""The published windows (Kachuee et al., arXiv 1805.00794, III-A), which look ahead: 10 s stretches at {w.fs_hz:g} Hz scaled by their
+extremes, from each annotated R {w.length_rr:g} times the median R-R interval of the stretch, zero-padded to {w.n_samples} samples. No device can cut them."""
+    early = "\nScaling each beat to [0, 1] hides how early it came: S beats of a new patient are mostly missed." if (
+        m.label_set == "aami5"
+    ) else ""
+    return f"""One beat: R to R + {w.length_rr:g} T at {w.fs_hz:g} Hz, T the median R-R interval of the past {w.rr_history_s:g} s, causal
+{m.preprocessing.highpass_hz:g} Hz high-pass, scaled to [0, 1] by the {w.scale} extremes of the past {w.scale_history_s:g} s, zero-padded to {w.n_samples}
+samples. Preprocessing version {m.preprocessing_version}, fingerprint `{m.preprocessing_fingerprint}`. R peaks by the project's own detector.{early}"""
 
 
 def _choice(m: ModelManifest) -> str:
     if len(m.seeds) < 2:
         return ""
+    of_two = all(f.validation_auc is not None for f in m.seeds.values())
     figures = "; ".join(
-        f"seed {s}: {f.validation_accuracy:.4f} / {f.validation_macro_f1:.4f}" for s, f in sorted(m.seeds.items())
+        f"seed {s}: {f.validation_accuracy:.4f} / {f.validation_auc if of_two else f.validation_macro_f1:.4f}"
+        for s, f in sorted(m.seeds.items(), key=lambda item: int(item[0]))
     )
-    return f", the best of {len(m.seeds)} on the validation part (accuracy / macro F1 there: {figures})"
+    what = "AUC" if of_two else "macro F1"
+    return f", the best of {len(m.seeds)} on the validation part (accuracy / {what} there: {figures})"
 
 
 def _other_splits(m: ModelManifest) -> str:

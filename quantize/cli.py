@@ -10,7 +10,7 @@ import click
 
 from edge_ecg.errors import UsageError
 from edge_ecg.manifest import Metrics, SeedFigures
-from quantize.bundle import check_target
+from quantize.bundle import bundle_id, check_target
 from quantize.convert import convert_run
 from train.run import RunInfo, find_run, read_run
 
@@ -23,6 +23,7 @@ __all__ = ["convert"]
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle; default ./DATA-NETWORK-PRECISION.")
 @click.option("--other-split", metavar="RUN", help="The same recipe on another split: its figures stand beside.")
 @click.option("--among", metavar="RUN", multiple=True, help="Another seed that RUN was chosen from, by validation.")
+@click.option("--bench-only", is_flag=True, help="A bundle that devices refuse: for runs of windows that look ahead.")
 @click.option("--calibration-seed", type=int, default=0, show_default=True, help="Of the representative beats.")
 def convert(
     run: str,
@@ -30,6 +31,7 @@ def convert(
     out: Path | None,
     other_split: str | None,
     among: tuple[str, ...],
+    bench_only: bool,
     calibration_seed: int,
 ) -> None:
     """Quantise a trained run into a bundle that a device can run.
@@ -42,9 +44,10 @@ def convert(
         raise UsageError("which precision?", "Give --int8")
     folder = find_run(run)
     info = read_run(folder)
-    target = out or Path(f"{info.dataset}-{info.network}-{precision}")
+    target = out or Path(bundle_id(info, precision))
     check_target(target)
     again = ["edge-ecg", "convert", f"--{precision}", folder.name, "--calibration-seed", str(calibration_seed)]
+    again += ["--bench-only"] if bench_only else []
     commands: tuple[str, ...] = ()
     others: dict[str, Metrics] = {}
     if other_split is not None:
@@ -55,7 +58,9 @@ def convert(
                 f"{other} is not the recipe of {folder.name} on the inter split", "Train it with --split inter"
             )
         with tempfile.TemporaryDirectory() as scratch:
-            bundle = convert_run(other, Path(scratch) / "bundle", calibration_seed=calibration_seed)
+            bundle = convert_run(
+                other, Path(scratch) / "bundle", calibration_seed=calibration_seed, bench_only=bench_only
+            )
         others[other_info.split] = bundle.manifest.metrics
         commands = (other_info.command,)
         again += ["--other-split", other.name]
@@ -69,6 +74,7 @@ def convert(
         commands=(*commands, shlex.join(again)),
         other_splits=others,
         seeds=seeds,
+        bench_only=bench_only,
     )
     m = bundle.manifest
     click.echo(f"{'':18} accuracy  macro F1")
@@ -80,15 +86,16 @@ def convert(
 
 
 def _same_recipe(a: RunInfo, b: RunInfo) -> bool:
-    return (a.network, a.dataset, a.recipe) == (b.network, b.dataset, b.recipe)
+    return (a.network, a.dataset, a.segmentation, a.recipe) == (b.network, b.dataset, b.segmentation, b.recipe)
 
 
 def _seeds(folder: Path, info: RunInfo, among: tuple[str, ...]) -> dict[str, SeedFigures]:
     """Validation figures by seed. Raises `UsageError` unless this run is the best of them."""
     runs = [info, *(read_run(find_run(name)) for name in among)]
-    if any(not _same_recipe(info, r) or r.split != info.split for r in runs):
-        raise UsageError("--among names a run of another recipe or split", "Seeds are compared with all else equal")
-    best = max(runs, key=lambda r: r.validation_accuracy + r.validation_macro_f1)
+    if any(not _same_recipe(info, r) or (r.split, r.fold) != (info.split, info.fold) for r in runs):
+        hint = "Seeds are compared with all else equal"
+        raise UsageError("--among names a run of another recipe, split or fold", hint)
+    best = max(runs, key=lambda r: r.validation_score)
     if best.seed != info.seed:
         raise UsageError(f"seed {best.seed} did better than {folder.name} on the validation part", "Convert that one")
-    return {str(r.seed): SeedFigures(r.validation_accuracy, r.validation_macro_f1) for r in runs}
+    return {str(r.seed): SeedFigures(r.validation_accuracy, r.validation_macro_f1, r.validation_auc) for r in runs}

@@ -25,6 +25,7 @@ def convert_run(
     commands: tuple[str, ...] = (),
     other_splits: Mapping[str, Metrics] | None = None,
     seeds: Mapping[str, SeedFigures] | None = None,
+    bench_only: bool = False,
 ) -> Bundle:
     """Quantise a run to full int8, score it on the test part of its split, and write its bundle.
 
@@ -40,23 +41,33 @@ def convert_run(
         Figures of the same recipe on other splits, to stand beside.
     seeds
         Validation figures of the seeds that this one was chosen from, itself included.
+    bench_only
+        Make a bundle that devices refuse; the only kind of one whose windows no device can cut.
 
     Raises
     ------
     UsageError
-        The run saw other beats or another preprocessing than this checkout makes, or ``target`` is no bundle.
+        The run's windows look ahead and ``bench_only`` is not asked for, the run saw other beats or another
+        preprocessing than this checkout makes, or ``target`` is no bundle.
     DataError
         The run or its weights cannot be read.
     """
     info = read_run(folder)
     check_target(target)
+    if info.segmentation != "causal" and not bench_only:
+        raise UsageError(
+            f"{folder} was trained on {info.segmentation} windows, which look ahead: no device can cut them",
+            "Train it on causal windows; or give --bench-only for a bundle that only evaluate and benchmarks take",
+        )
     if info.preprocessing_fingerprint != info.preprocessing.fingerprint():
         raise UsageError(
             f"{folder} was trained on windows of another preprocessing ({info.preprocessing_fingerprint})",
             "Train it again with this version",
         )
     model = load_network(folder, info)
-    data, split = load_data(info.dataset, info.split, info.preprocessing)
+    data, split = load_data(
+        info.dataset, info.split, info.preprocessing, segmentation=info.segmentation, fold=info.fold or 0
+    )
     if data.sha256 != info.data_sha256:
         raise UsageError(
             f"{folder} was trained on other beats than these ({info.data_sha256[:12]}, here {data.sha256[:12]})",
@@ -78,4 +89,5 @@ def convert_run(
         target,
         other_splits or {},
         seeds or {},
+        bench_only=bench_only,
     )

@@ -36,7 +36,7 @@ class ScoredModel:
     precision
         ``float32 (Keras)``, or that of the bundle.
     dataset, split, fold, segmentation, data_sha256
-        What it was trained on; ``fold`` None where the split has none or it is not known.
+        What it was trained on; ``fold`` None where the split has none.
     say
         Probabilities ``(n, n_classes)`` of windows ``(n, 187)``.
     """
@@ -93,9 +93,8 @@ def open_model(name: str) -> ScoredModel:
         manifest.preprocessing,
         manifest.dataset,
         manifest.split,
-        # Bundles of an older schema do not tell these two.
-        getattr(manifest, "fold", None),
-        getattr(manifest, "segmentation", "causal"),
+        manifest.fold,
+        manifest.segmentation,
         manifest.data_sha256,
         classifier.classify_many,
     )

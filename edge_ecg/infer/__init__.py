@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.dsp.preprocess import PreprocessParams
+from edge_ecg.errors import ModelError
 
 __all__ = ["Classifier", "open_classifier"]
 
@@ -53,8 +54,20 @@ class Classifier(Protocol):
 
 
 def open_classifier(name: str | Path) -> Classifier:
-    """Load a shipped bundle by its id, or one by its path. Raises `ModelError`."""
+    """Load a shipped bundle by its id, or one by its path, to label beats.
+
+    Raises
+    ------
+    ModelError
+        There is none, it is not whole, or it is for benchmarks only.
+    """
     from edge_ecg.infer.tflite import TfliteClassifier
     from edge_ecg.manifest import load_bundle
 
-    return TfliteClassifier(load_bundle(name))
+    bundle = load_bundle(name)
+    if bundle.manifest.bench_only:
+        raise ModelError(
+            f"{bundle.manifest.id} is for benchmarks only ({bundle.manifest.segmentation} windows)",
+            "`edge-ecg evaluate` scores it on test beats; to label beats, convert a run of causal windows",
+        )
+    return TfliteClassifier(bundle)

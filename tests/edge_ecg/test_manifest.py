@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_ecg.cli.main import run
 from edge_ecg.errors import ModelError
 from edge_ecg.infer import open_classifier
 from edge_ecg.infer.golden import check_golden
 from edge_ecg.infer.stub import StubClassifier
 from edge_ecg.infer.tflite import TfliteClassifier
 from edge_ecg.manifest import find_bundle, load_bundle, shipped_ids, verify_shipped
+from edge_ecg.sources.virtual import EXCERPT
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -75,6 +77,24 @@ def test_the_shipped_baseline_reaches_what_the_project_asks_of_it():
     assert "inter" in m.metrics_of_other_splits, "what a new patient gets stands beside"
 
 
+def test_a_manifest_from_before_segmentation_and_folds_is_read(bundle):
+    edit(bundle, lambda m: [m.pop(key, None) for key in ("segmentation", "fold", "n_folds", "bench_only")])
+    m = load_bundle(bundle).manifest
+    assert (m.segmentation, m.fold, m.n_folds, m.bench_only) == ("causal", None, None, False)
+
+
+@pytest.mark.parametrize("segmentation", ["causal", "paper"])
+def test_what_is_for_benchmarks_only_loads_and_labels_nothing(bundle, segmentation, capsys):
+    edit(bundle, lambda m: m.update(segmentation=segmentation, bench_only=True, fold=2, n_folds=5))
+    m = load_bundle(bundle).manifest
+    assert (m.segmentation, m.bench_only, m.fold, m.n_folds) == (segmentation, True, 2, 5)
+    assert check_golden(load_bundle(bundle)) > 0
+    assert "for benchmarks only" in refusal(bundle, open_classifier)
+    for command in (["replay", str(EXCERPT)], ["run", "--port", "/dev/null"]):
+        assert run([*command, "--model", str(bundle)]) == 3
+        assert "edge-ecg evaluate" in capsys.readouterr().err
+
+
 def test_a_bundle_is_found_by_folder_manifest_or_model(bundle):
     for path in (bundle, str(bundle), bundle / "manifest.json", bundle / "model.tflite"):
         assert find_bundle(path) == bundle
@@ -115,6 +135,9 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "text for a number": (lambda m: m["output"].update(scale="big"), '"output.scale" must be a number'),
     "an unknown label set": (lambda m: m.update(label_set="aami6"), "unknown label_set 'aami6'"),
     "fewer classes than outputs": (lambda m: m.update(label_set="binary"), "2 classes"),
+    "windows of another kind": (lambda m: m.update(segmentation="papers"), 'Did you mean "paper"?'),
+    "a device for windows that look ahead": (lambda m: m.update(segmentation="paper"), '"bench_only" must be true'),
+    "text for a fold": (lambda m: m.update(fold="one"), '"fold" must be a whole number'),
     "a longer input": (lambda m: m["input"].update(shape=[1, 188, 1]), "188 inputs"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 
 from edge_ecg.dsp.preprocess import PreprocessParams
-from edge_ecg.errors import UsageError
+from edge_ecg.errors import ModelError, UsageError
+from edge_ecg.infer import open_classifier
 from edge_ecg.infer.golden import check_golden
 from edge_ecg.infer.tflite import TfliteClassifier
 from edge_ecg.manifest import Bundle, load_bundle
 from edge_ecg.sources.virtual import EXCERPT
 from quantize.bundle import check_target, metrics_of, write_bundle
 from quantize.int8 import representative_beats, to_int8
+from train.evaluation_model import open_model
 from train.run import Recipe, read_run
 from train.splits import Split
 from train.windows import WindowSet, build_windows
@@ -114,6 +117,32 @@ def test_the_bundle_proves_itself(
     card = (folder / "card.md").read_text()
     for text in ("Not a medical device", f"{m.metrics.accuracy:.4f}", "Patients on both sides of the split: yes"):
         assert text in card
+
+
+def test_a_bundle_of_windows_that_look_ahead_is_for_benchmarks_only(
+    tmp_path: Path, model: bytes, run_folder: Path, split: Split, network: Any
+) -> None:
+    data = build_windows([EXCERPT], PARAMS, "paper")
+    info = replace(read_run(run_folder), segmentation="paper", data_sha256=data.sha256)
+    probs = network(data.windows[split.test][..., None]).numpy()
+    with pytest.raises(ValueError, match='"bench_only" must be true'):
+        write_bundle(model, info, data, split, probs, "int8", (), tmp_path / "bundle", {}, {})
+    bundle = write_bundle(model, info, data, split, probs, "int8", (), tmp_path / "bundle", {}, {}, bench_only=True)
+    assert bundle.manifest.id == "mitdb-paper-baseline-int8"
+    assert (bundle.manifest.segmentation, bundle.manifest.bench_only) == ("paper", True)
+    assert check_golden(bundle) >= 8
+    with pytest.raises(ModelError, match="for benchmarks only"):
+        open_classifier(bundle.folder)
+    card = (bundle.folder / "card.md").read_text()
+    assert "**For benchmarks only.**" in card
+    assert "look ahead" in card
+    assert "causal" not in card
+    scored = open_model(str(bundle.folder))
+    assert (scored.segmentation, scored.fold) == ("paper", None)
+    given = scored.probs(data.windows[split.test])
+    assert metrics_of(data.labels[split.test], given.astype(np.float32), bundle.manifest.labels) == (
+        bundle.manifest.metrics
+    )
 
 
 def test_an_older_bundle_is_replaced_and_anything_else_is_left_alone(

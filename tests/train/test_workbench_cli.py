@@ -124,6 +124,7 @@ def test_a_run_that_cannot_be_converted(
         (5, info_with(schema_version=RUN_SCHEMA - 1), "not a run of this version"),
         (2, info_with(preprocessing_fingerprint="0" * 16), "another preprocessing"),
         (2, info_with(network="os"), "no network 'os'"),
+        (2, info_with(segmentation="paper"), "no device can cut them. Train it on causal windows; or give --bench"),
         (2, info_with(dataset="nodb"), "no data set 'nodb'"),
         (5, info_with(), f"{WEIGHTS} cannot be read"),
     ):
@@ -216,6 +217,11 @@ def test_from_a_run_to_a_bundle_on_the_real_beats(
     of_run = json.loads(capsys.readouterr().out)
     assert of_run["accuracy"] == pytest.approx(manifest["float_metrics"]["accuracy"], abs=1e-4)
     assert of_run["n"] == int(np.sum(of_run["confusion"])) == 21_892
+
+    # Windows that look ahead are other beats, and a bundle of them runs on no device.
+    write_run(folder, info_with(segmentation="paper", data_sha256=data.sha256))
+    assert run(["convert", "--int8", str(folder), "--bench-only"]) == 2
+    assert "other beats" in one_error(capsys.readouterr())
 
     write_run(folder, info_with(data_sha256="1" * 64))
     assert run(["convert", "--int8", str(folder)]) == 2
