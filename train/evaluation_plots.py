@@ -23,7 +23,7 @@ def require_matplotlib() -> None:
     except ModuleNotFoundError:
         raise UsageError(
             "the pictures of an evaluation need matplotlib, which is not installed",
-            'Run `pip install -e ".[bench]"` in the checkout, or leave --html and --out out',
+            'Run `pip install -e ".[train]"` in the checkout, or leave --html and --out out',
         ) from None
 
 
