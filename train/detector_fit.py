@@ -67,6 +67,8 @@ def rows_of(items: Sequence[Labelled], decided: Sequence[Decided], schedule: Sch
     return Rows(np.concatenate(xs), np.concatenate(ys), np.concatenate(ws))
 
 
+# With another number of threads a product of matrices rounds differently, and the fit goes elsewhere.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def fit_rounds(
     items: Sequence[Labelled],
     run: Callable[[QrsNets | None], Sequence[Decided]],
@@ -75,18 +77,6 @@ def fit_rounds(
     tell: Callable[[int, float, QrsNets], None],
 ) -> QrsNets:
     """All rounds. ``run`` lets the annotations (None) or the nets decide on every item; ``tell`` hears each round."""
-    # With another number of threads a product of matrices rounds differently, and the fit goes elsewhere.
-    with threadpool_limits(limits=1, user_api="blas"):
-        return _fit_rounds(items, run, schedule, seed, tell)
-
-
-def _fit_rounds(
-    items: Sequence[Labelled],
-    run: Callable[[QrsNets | None], Sequence[Decided]],
-    schedule: Schedule,
-    seed: int,
-    tell: Callable[[int, float, QrsNets], None],
-) -> QrsNets:
     first = rows_of(items, run(None), schedule, seed)
     mean, scale = first.x.mean(axis=0, dtype=np.float64), first.x.std(axis=0, dtype=np.float64) + 0.001
     trainer = _Trainer(mean, scale, schedule, seed)

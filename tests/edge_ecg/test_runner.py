@@ -102,6 +102,17 @@ def test_a_source_that_breaks_is_flushed_first(error: Exception) -> None:
     assert source.n_closed == 1
 
 
+def test_a_board_that_changes_its_rate_in_mid_stream_goes_on_being_labelled() -> None:
+    faster = np.interp(np.arange(2 * len(SIGNAL)) / 2.0, np.arange(len(SIGNAL)), SIGNAL).astype(np.float32)
+    fast_blocks = [SampleBlock(faster[k : k + 500, None], k) for k in range(0, len(faster), 500)]
+    kept = Kept()
+    half = blocks()[: len(blocks()) // 2]
+    items = [stream("a"), *half, StreamInfo("b", 2.0 * FS_HZ, ("I",)), *fast_blocks]
+    Runner(Scripted(items), StubClassifier(), [kept]).run()
+    assert n_true([b for b in kept.beats if b.stream.stream == "a"]) >= len(R_S) // 2 - 1
+    assert n_true([b for b in kept.beats if b.stream.stream == "b"]) == len(R_S)
+
+
 def test_a_new_stream_begins_anew_and_the_old_one_is_labelled_to_its_end() -> None:
     kept = Kept()
     Runner(Scripted([stream("a"), *blocks(), stream("b"), *blocks()]), StubClassifier(), [kept]).run()
