@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipelines import EXCERPT, FS_HZ, STREAM, WindowSumClassifier, assert_in_order, cut, of, run
 
 from edge_ecg.detector import shipped_nets
-from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.dsp.qrs import QrsDetector
 from edge_ecg.dsp.segment import WindowShape
 from edge_ecg.errors import SourceError
@@ -34,58 +32,13 @@ from edge_ecg.types import (
     StreamInfo,
 )
 
-EXCERPT = Path(__file__).parents[2] / "edge_ecg" / "excerpts" / "mitdb_223"
-FS_HZ = 360.0
-STREAM = StreamInfo("test", FS_HZ, ("MLII", "V1"))
 BRIDGED = int(BRIDGE_S * FS_HZ)
 MINUTE = 21_600
-
-
-class WindowSumClassifier:
-    """A model whose answer depends on every sample of the window."""
-
-    model_id = "window-sum"
-    sha256 = "0"
-    labels = ("N", "V")
-    preprocessing = PreprocessParams()
-
-    def classify(self, window: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
-        p = np.float32(np.dot(window.astype(np.float64), np.arange(187)) / 20_000.0)
-        return np.array([1.0 - p, p], dtype=np.float32)
-
-    def classify_many(self, windows: np.ndarray) -> np.ndarray:
-        return np.stack([self.classify(w) for w in windows])
 
 
 @pytest.fixture(scope="module")
 def ecg_mv() -> np.ndarray:
     return read_record(EXCERPT).samples_mv()
-
-
-def cut(samples_mv: np.ndarray, sizes: list[int], first: int = 0, lead_off: bool | None = None) -> list[SampleBlock]:
-    blocks, at = [], 0
-    for size in [*sizes, len(samples_mv)]:
-        piece = samples_mv[at : at + size]
-        blocks.append(SampleBlock(piece, first + at, lead_off))
-        at += len(piece)
-    return blocks
-
-
-def run(blocks: Iterable[SampleBlock], classifier=None, stream: StreamInfo = STREAM, **options) -> list[Event]:
-    pipeline = Pipeline(classifier or WindowSumClassifier(), stream, **options)
-    events = [event for block in blocks for event in pipeline.feed(block)]
-    return events + pipeline.flush()
-
-
-def of(kind: type, events: list[Event]) -> list:
-    return [e for e in events if isinstance(e, kind)]
-
-
-def assert_in_order(events: list[Event]) -> None:
-    at = [e.at_index for e in events]
-    assert at == sorted(at)
-    r = [e.beat.r_index for e in of(Classified, events)]
-    assert r == sorted(set(r))
 
 
 def window_end(event: Classified, fs_hz: float = FS_HZ) -> float:
@@ -436,102 +389,6 @@ def test_an_electrode_off_for_hours_takes_no_memory():
         assert feed(400, 4400) - before < 60_000
     finally:
         tracemalloc.stop()
-
-
-def test_noise_is_told_and_its_beats_are_rejected(ecg_mv):
-    x_mv = ecg_mv[: MINUTE * 3].copy()
-    a, b = MINUTE, 2 * MINUTE
-    x_mv[a:b] = np.random.default_rng(2).standard_normal((b - a, 2))
-    events = run(cut(x_mv, []))
-    quality = of(QualityEvent, events)
-    assert [q.noisy for q in quality] == [True, False] * (len(quality) // 2)
-    assert a <= quality[0].sample < quality[0].at_index < b
-    assert quality[-1].sample > b
-    beats = of(Classified, events)
-    assert not any("reject" in e.beat.flags for e in beats if e.beat.r_index < a)
-    assert any("reject" in e.beat.flags for e in beats if a < e.beat.r_index < b)
-    assert "reject" not in beats[-1].beat.flags
-    assert all(0.0 <= e.beat.quality <= 1.0 for e in beats)
-
-
-def disturbed(ecg_mv: np.ndarray, kind: str, begin: int, end: int) -> np.ndarray:
-    """The excerpt with one fault in [begin, end)."""
-    x_mv, t_s = ecg_mv.copy(), np.arange(end - begin)[:, None] / FS_HZ
-    if kind == "flat":
-        x_mv[begin:end] = x_mv[begin]
-    elif kind == "mains":
-        x_mv[begin:end] += np.float32(6.0) * np.sin(2 * np.pi * 50.0 * t_s)
-    elif kind == "rail":
-        x_mv[begin:end] = np.clip(x_mv[begin:end] + 4.0 * np.sin(2 * np.pi * 0.7 * t_s), -2.5, 2.5)
-    else:
-        x_mv[begin:end] += np.random.default_rng(1).standard_normal((end - begin, 2))
-    return x_mv
-
-
-@pytest.mark.parametrize("kind", ["flat", "mains", "rail", "muscle"])
-def test_an_unusable_interval_is_told_with_its_cause_and_its_beats_are_rejected(ecg_mv, kind):
-    a, b = 40 * 360, 70 * 360
-    pipeline, events = Pipeline(WindowSumClassifier(), STREAM), []
-    x_mv = disturbed(ecg_mv[: 100 * 360], kind, a, b)
-    for i in range(0, len(x_mv), 36):
-        new = pipeline.feed(SampleBlock(x_mv[i : i + 36], i))
-        assert all(i <= e.at_index < i + 36 for e in new if not isinstance(e, ModelEvent)), "told as soon as known"
-        events += new
-    events += pipeline.flush()
-    assert_in_order(events)
-    begin, end = of(QualityEvent, events)
-    assert (begin.noisy, end.noisy) == (True, False)
-    assert a <= begin.sample <= a + 3 * 360
-    assert b <= end.sample <= b + 20 * 360
-    assert kind in begin.causes
-    assert end.causes == ()
-    assert begin.quality < 0.5 <= end.quality
-    for e in of(Classified, events):
-        inside = begin.sample <= e.beat.r_index < end.sample
-        if inside and e.at_index > begin.at_index:
-            assert "reject" in e.beat.flags
-        elif e.beat.r_index < begin.sample or e.at_index > end.at_index + 360 * 2:
-            assert "reject" not in e.beat.flags
-        if a + 360 <= e.beat.r_index < b - 360:
-            assert e.beat.quality < 0.5
-
-
-def test_an_unusable_interval_lies_where_the_numbering_says(ecg_mv):
-    x_mv = disturbed(ecg_mv[: 90 * 360], "mains", 40 * 360, 60 * 360)
-    here, there = (of(QualityEvent, run(cut(x_mv, [], first))) for first in (0, 1_000_000))
-    assert [(q.at_index, q.sample) for q in there] == [(q.at_index + 1_000_000, q.sample + 1_000_000) for q in here]
-    assert len(here) == 2
-
-
-@settings(max_examples=10, deadline=None)
-@given(
-    st.lists(st.integers(0, 2500), max_size=30),
-    st.lists(st.sampled_from(["flat", "mains", "rail", "muscle", "gap"]), min_size=1, max_size=3),
-    st.integers(0, 400),
-)
-def test_quality_is_the_same_however_the_stream_is_cut(ecg_mv, sizes, kinds, shift):
-    x_mv, lost = ecg_mv[: 60 * 360], None
-    for k, kind in enumerate(kinds):
-        begin = 4000 + 6000 * k + shift
-        if kind == "gap":
-            lost = (begin, begin + 400)
-        else:
-            x_mv = disturbed(x_mv, kind, begin, begin + 2200)
-    whole = [(0, x_mv)] if lost is None else [(0, x_mv[: lost[0]]), (lost[1], x_mv[lost[1] :])]
-    events = run(SampleBlock(part, first) for first, part in whole)
-    assert events == run(block for first, part in whole for block in cut(part, sizes, first))
-    assert_in_order(events)
-    told = of(QualityEvent, events)
-    assert [q.noisy for q in told] == ([True, False] * len(told))[: len(told)]
-    assert [q.sample for q in told] == sorted(q.sample for q in told)
-    assert all(q.sample <= q.at_index and bool(q.causes) == q.noisy for q in told)
-
-
-def test_a_clean_recording_is_usable_from_end_to_end(ecg_mv):
-    events = run(cut(ecg_mv, []))
-    assert of(QualityEvent, events) == []
-    assert min(e.beat.quality for e in of(Classified, events)) > 0.5
-    assert not any("reject" in e.beat.flags for e in of(Classified, events))
 
 
 def test_the_lead_that_was_asked_for_is_labelled(ecg_mv):
