@@ -14,11 +14,14 @@ import click
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ConfigError, UsageError
 from edge_ecg.schema import decode
+from train.beat_augment import noise_bank
 from train.load import DATA_SETS, NETWORKS, build_of, load_data
 from train.room import check_room
 from train.run import Recipe, RunInfo, find_run, read_run
-from train.splits import SPLITS, check_split
+from train.run_folder import training_in
+from train.splits import SPLITS, check_split, check_trains
 from train.window_set import SEGMENTATIONS, runs_root
+from train.workers import ALONE, join_workers
 
 __all__ = ["train"]
 
@@ -36,8 +39,9 @@ __all__ = ["train"]
 @click.option("--threads", type=click.IntRange(0), default=0, help="Of TensorFlow; default: all processors.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default under EDGE_ECG_RUNS.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped, bit for bit.")
+@click.option("--strategy", type=click.Choice(["multiworker"]), help="Several machines; TF_CONFIG names them.")
 @click.pass_context
-def train(ctx: click.Context, resume: str | None, threads: int, **options: Any) -> None:
+def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | None, **options: Any) -> None:
     """Train a network on a database. Prints the run folder that `edge-ecg convert` takes.
 
     \b
@@ -48,24 +52,34 @@ def train(ctx: click.Context, resume: str | None, threads: int, **options: Any) 
     given = [p.opts[0] for p in ctx.command.params if p.name in options and _is_given(ctx, str(p.name))]
     if resume and given:
         raise UsageError(f"{', '.join(given)} means nothing with --resume", "A run goes on as it began: leave it out")
-    folder, begun, recipe = _resumed(resume) if resume else _new_run(**options)
+    workers = join_workers(threads, lambda line: click.echo(line, err=True)) if strategy else ALONE
+    with workers.together():
+        folder, begun, recipe = workers.ask_chief(lambda: _resumed(resume) if resume else _new_run(**options))
     check_room("training", memory_bytes=1_500_000_000, disk_bytes=150_000_000, folder=folder)
-    # A missing TensorFlow is told before the beats are cut, not after.
+    # What is missing is told before the beats are cut, not after.
     import tensorflow  # noqa: F401
 
     from train.fit import fit
 
     params = begun.preprocessing if begun else PreprocessParams()
+    noise_bank(recipe.augment, params)
     o = options if begun is None else asdict(begun)
     data, parts = load_data(o["dataset"], o["split"], params, segmentation=o["segmentation"], fold=o["fold"] or 0)
+    check_trains(data, parts)
     command = begun.command if begun else shlex.join(["edge-ecg", *sys.argv[1:]])
-    threads = threads or (begun.threads if begun else 0)
-    info = fit(
-        build_of(o["network"]), data, parts, recipe, params, o["seed"], folder, command,
-        threads=threads, resume=begun is not None,
-    )  # fmt: skip
+    # Several workers have begun with theirs before they know the run.
+    threads = threads or (begun.threads if begun and not strategy else 0)
+    with workers.together(folder):
+        info = fit(
+            build_of(o["network"]), data, parts, recipe, params, o["seed"], folder, command,
+            threads=threads, resume=begun is not None, workers=workers,
+        )  # fmt: skip
+    if not workers.is_chief:
+        return
     click.echo(f"best epoch {info.best_epoch}: validation accuracy {info.validation_accuracy:.4f}, "
                f"macro F1 {info.validation_macro_f1:.4f}")
+    if not info.is_done:
+        raise KeyboardInterrupt  # As any command ends that was stopped; `fit` has told how to go on.
     click.echo(f"run: {folder}\nnext: edge-ecg convert --int8 {folder}")
 
 
@@ -81,7 +95,7 @@ def _new_run(
     if not network or not dataset:
         choices = f"--network ({', '.join(NETWORKS)}) and --data ({', '.join(DATA_SETS)})"
         raise UsageError("train what?", f"Give {choices}, or --resume RUN")
-    recipe = _read_recipe(recipe_file or Path(__file__).parent / "configs" / f"{network}.toml")
+    recipe = _read_recipe(recipe_file or _released_recipe(network, dataset))
     if epochs:
         recipe = replace(recipe, epochs=epochs)
     check_split(dataset, split, fold)
@@ -94,20 +108,26 @@ def _new_run(
     if (folder / "run.json").exists():
         hint = f"Go on with it (--resume {folder}), or name another folder with --out"
         raise UsageError(f"{folder} holds a run already", hint)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the run folder {folder}: {error.strerror}", "Name another with --out") from None
-    return folder, None, recipe
+    with training_in(folder):
+        return folder, None, recipe
 
 
 def _resumed(name: str) -> tuple[Path, RunInfo, Recipe]:
     folder = find_run(name)
     begun = read_run(folder)
-    if begun.epochs_done >= begun.recipe.epochs:
-        hint = f"Convert it: edge-ecg convert --int8 {folder}"
-        raise UsageError(f"{folder} is done, all {begun.epochs_done} epochs of it", hint)
-    return folder, begun, begun.recipe
+    if begun.is_done:
+        whole = begun.epochs_done >= begun.recipe.epochs
+        how = f"all {begun.epochs_done} epochs of it" if whole else f"nothing better in {begun.recipe.patience} epochs"
+        raise UsageError(f"{folder} is done, {how}", f"Convert it: edge-ecg convert --int8 {folder}")
+    with training_in(folder):
+        return folder, begun, begun.recipe
+
+
+def _released_recipe(network: str, dataset: str) -> Path:
+    """The recipe of the network on that data set, where it has one of its own."""
+    configs = Path(__file__).parent / "configs"
+    own = configs / f"{network}-{dataset}.toml"
+    return own if dataset in DATA_SETS and own.is_file() else configs / f"{network}.toml"
 
 
 def _read_recipe(file: Path) -> Recipe:

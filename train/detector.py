@@ -42,7 +42,7 @@ from train.noise import read_noise
 from train.people import SVDB_TEST
 from train.recordings import Recording, joined, lead1_people, lead1_pieces, wfdb_recording
 from train.splits import DS1
-from train.windows import runs_root
+from train.window_set import runs_root
 
 PACED_FIT = (107, 217)
 PART_S = 300.0

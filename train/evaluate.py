@@ -31,6 +31,7 @@ _MODES = {
         "split": "--split",
         "fold": "--fold",
         "segmentation": "--segmentation",
+        "part": "--part",
         "as_html": "--html",
         "sturdy": "--sturdy",
     },
@@ -43,6 +44,13 @@ _MODES = {
 @click.option("--split", type=click.Choice(SPLITS), help="Default: the one it was trained on, else random.")
 @click.option("--fold", type=click.IntRange(0), help="Of the patient split; default: the run's own.")
 @click.option("--segmentation", type=click.Choice(SEGMENTATIONS), help="How windows are cut; default: the model's.")
+@click.option(
+    "--part",
+    type=click.Choice(["test", "validation"]),
+    default="test",
+    show_default=True,
+    help="Of the split; validation: the run's own, to tune a recipe by.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--html", "as_html", is_flag=True, help="Write a page with pictures to --out.")
 @click.option("--sturdy", is_flag=True, help="Noise, R jitter, gain, inverted lead too (mitdb; 2 minutes once).")
@@ -60,6 +68,8 @@ def evaluate(ctx: click.Context, models: tuple[str, ...], end_to_end: bool, **op
     """Score a run or a bundle on the test part of a split, by single beats at known positions.
 
     Several models are the folds of one split: each is scored on its own fold, and the beats are pooled.
+
+    Whoever tunes a recipe asks for --part validation: the test part chooses nothing.
 
     With --end-to-end: real records as bytes of a simulated board, through decoder, detector and classifier,
     scored by ANSI/AAMI EC57. Writes a WFDB annotation file per record, report.json and report.html.

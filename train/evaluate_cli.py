@@ -27,7 +27,7 @@ from train.noise import NOISES, read_noise
 from train.people import only_test_people
 from train.record_run import Noise, RecordRun, Task
 from train.splits import DS1, DS2
-from train.windows import runs_root
+from train.window_set import runs_root
 
 __all__ = ["RECORD_SETS", "evaluate_end_to_end", "find_records", "noise_of"]
 

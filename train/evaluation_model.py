@@ -15,12 +15,14 @@ from edge_ecg.infer.tflite import TfliteClassifier
 from edge_ecg.labels import LABEL_SETS
 from edge_ecg.manifest import load_bundle
 from train.load import load_network
-from train.run import find_run, read_run
+from train.run import Recipe, RunInfo, find_run, read_run
 from train.splits import Split
 from train.window_set import WindowSet, runs_root
 
 __all__ = ["ScoredModel", "open_model"]
 
+_FIXED = frozenset({"mitdb", "ptb"})
+"""Data sets that are read whole or not at all: under each name always the same beats of the same people."""
 _SAME_PEOPLE = ({"ptb", "ptbdb"},)
 """Data sets of the same patients."""
 
@@ -39,6 +41,14 @@ class ScoredModel:
         What it was trained on; ``fold`` None where the split has none.
     say
         Probabilities ``(n, n_classes)`` of windows ``(n, 187)``.
+    network, seed
+        Which network, trained from which seed.
+    n_bytes
+        Size of a bundle's model; None of a run, which is no file that a device takes.
+    recipe
+        How a run was fitted; None of a bundle, whose manifest does not say it.
+    unfinished
+        How far a training got that is not at its end, such as ``12 of 36 epochs``; None when it is, and of a bundle.
     """
 
     name: str
@@ -51,6 +61,11 @@ class ScoredModel:
     segmentation: str
     data_sha256: str
     say: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    network: str | None = None
+    seed: int | None = None
+    n_bytes: int | None = None
+    recipe: Recipe | None = None
+    unfinished: str | None = None
 
     def probs(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probabilities ``(n, n_classes)``. Raises `ModelError` when one is not a number."""
@@ -60,17 +75,35 @@ class ScoredModel:
             raise ModelError(f"{self.name} gives no number for {bad} of {len(given)} beats", "Train it again")
         return given
 
+    def has_beats(self, data: WindowSet) -> bool:
+        """Whether it was trained on these beats: a split of them has the same people in each part as then.
+
+        The hash tells, whatever the data set is called now; of a fixed public set the name does, too.
+        """
+        return self.data_sha256 == data.sha256 or self.dataset == data.dataset in _FIXED
+
+    def is_own_split(self, split: Split) -> bool:
+        """Whether it was trained on this split and fold."""
+        return (self.split, self.fold) == (split.name, split.fold)
+
     def learned(self, data: WindowSet, split: Split) -> str | None:
         """Why the test part is no test of new people for this model; None when it is one, as far as is known."""
-        ours, theirs = Path(self.dataset).name, data.title
-        if ours != theirs:
-            if any({ours, theirs} <= same for same in _SAME_PEOPLE):
-                return f"it was trained on {ours}: recordings of the same patients"
+        if self.has_beats(data):
+            if not self.is_own_split(split):
+                which = self.split if self.fold is None else f"{self.split} (fold {self.fold})"
+                return (
+                    f"no test of new people: it was trained on the {which} split, "
+                    "whose training part holds beats of these people"
+                )
+            if split.patients_on_both_sides:
+                return "no test of new people: beats of the same people trained it"
             return None
-        if (self.split, self.fold) != (split.name, split.fold):
-            which = self.split if self.fold is None else f"{self.split} (fold {self.fold})"
-            return f"it was trained on the {which} split, whose training part holds beats of these people"
-        return "beats of the same people trained it" if split.patients_on_both_sides else None
+        ours, theirs = Path(self.dataset).name, data.title
+        if ours == theirs:
+            return "not known to be new people: the data changed since the training"
+        if any({ours, theirs} <= same for same in _SAME_PEOPLE):
+            return f"no test of new people: it was trained on {ours}: recordings of the same patients"
+        return None
 
 
 def open_model(name: str) -> ScoredModel:
@@ -97,6 +130,9 @@ def open_model(name: str) -> ScoredModel:
         manifest.segmentation,
         manifest.data_sha256,
         classifier.classify_many,
+        manifest.network,
+        manifest.seed,
+        manifest.bytes,
     )
 
 
@@ -131,4 +167,14 @@ def _run(folder: Path) -> ScoredModel:
         info.segmentation,
         info.data_sha256,
         say,
+        info.network,
+        info.seed,
+        recipe=info.recipe,
+        unfinished=_unfinished(info),
     )
+
+
+def _unfinished(info: RunInfo) -> str | None:
+    recipe, done = info.recipe, info.epochs_done
+    gave_up = recipe.patience > 0 and done - info.best_epoch >= recipe.patience
+    return None if gave_up or done >= recipe.epochs else f"{done} of {recipe.epochs} epochs"

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from edge_ecg.scoring.confusion import Confusion
 from train.evaluation import CLASS_FIGURES, Evaluation
-from train.evaluation_text import PATIENT_RULE, evaluation_lines, interval, percent
-from train.sturdiness import CONDITIONS, Sturdiness
+from train.evaluation_text import HEADS, PATIENT_RULE, evaluation_lines, fraction, interval, percent
+from train.sturdiness import Sturdiness
 
 __all__ = ["evaluation_page"]
 
 _MOST_LOST_POINTS = {"inverted": 5.0}
 """Above this a loss is marked; 1.5 for the others, as the released models promise."""
-_HEADS = {"se": "Se %", "ppv": "+P %", "f1": "F1", "roc_auc": "ROC AUC", "pr_auc": "PR AUC"}
 
 
 def evaluation_page(
@@ -70,12 +69,12 @@ def _cards(found: Evaluation, sturdiness: Sturdiness | None) -> str:
         ("accuracy", f"{percent(found.confusion.accuracy)} %", ranges("accuracy")),
         ("macro F1", f"{found.confusion.macro_f1:.4f}", ranges("macro_f1")),
         ("errors", f"{n_errors:,}", f"of {found.n:,} beats, {len(found.records)} records"),
-        ("calibration error", _number(found.calibration.ece), f"ECE, {len(found.calibration.n)} bins"),
+        ("calibration error", fraction(found.calibration.ece), f"ECE, {len(found.calibration.n)} bins"),
     ]
     if found.patients is not None:
         of = found.patients
         limits = interval(of.intervals["roc_auc"])
-        cards.append(("AUC by patient", _number(of.roc_auc), f"{limits}<br>accuracy {percent(of.accuracy)} %"))
+        cards.append(("AUC by patient", fraction(of.roc_auc), f"{limits}<br>accuracy {percent(of.accuracy)} %"))
     if sturdiness is not None:
         worst = max(sturdiness.conditions, key=lambda c: c.loss_points)
         cards.append(("most lost to", f"{worst.loss_points:.2f} points", _safe(worst.name)))
@@ -91,12 +90,12 @@ def _classes(found: Evaluation) -> str:
         for key in CLASS_FIGURES:
             value, in_percent = found.per_class[key][k], key in ("se", "ppv")
             limits = interval(of[key][k], in_percent=in_percent)
-            told = percent(value) if in_percent else _number(value)
+            told = percent(value) if in_percent else fraction(value)
             bar = _bar(value) if in_percent else ""
             cells.append(f"{told}{bar}<small class=below>{limits}</small>")
         rows.append(cells)
     note = f"<p>In brackets 95 % intervals, {how} drawn. Areas: the class against the rest.</p>"
-    return _table(["class", "beats", *(_HEADS[key] for key in CLASS_FIGURES)], rows) + note
+    return _table(["class", "beats", *(HEADS[key] for key in CLASS_FIGURES)], rows) + note
 
 
 def _sturdiness(found: Sturdiness | None) -> str:
@@ -107,7 +106,7 @@ def _sturdiness(found: Sturdiness | None) -> str:
         limit = _MOST_LOST_POINTS.get(c.name, 1.5)
         mark = " class=bad" if c.loss_points > limit else ""
         loss = f"<span{mark}>{c.loss_points:+.2f}</span>"
-        what = _safe(CONDITIONS[c.name])
+        what = _safe(found.what(c.name))
         rows.append([_safe(c.name), percent(c.accuracy), f"{c.macro_f1:.4f}", loss, f"<span class=what>{what}</span>"])
     head = ["condition", "accuracy %", "macro F1", "points lost", "what was done"]
     note = f"<p>{_safe(found.lines()[0])}. Red: above 1.5 points (inverted: 5).</p>"
@@ -154,10 +153,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _bar(share: float | None) -> str:
     return f'<i class=bar><i style="width:{100 * (share or 0):.1f}%"></i></i>'
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _safe(text: str) -> str:

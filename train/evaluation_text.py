@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from train.evaluation import CLASS_FIGURES, Evaluation, Intervals
 
-__all__ = ["PATIENT_RULE", "SHOWN_RECORDS", "evaluation_lines", "interval", "percent"]
+__all__ = ["HEADS", "PATIENT_RULE", "SHOWN_RECORDS", "evaluation_lines", "fraction", "interval", "percent"]
 
 SHOWN_RECORDS = 50
 """Above this many records, text shows those with the most errors only; JSON and page have all."""
 
 PATIENT_RULE = "mean probability of a patient's beats, above one half is abnormal"
 
-_HEADS = {"se": "Se %", "ppv": "+P %", "f1": "F1", "roc_auc": "ROC AUC", "pr_auc": "PR AUC"}
+HEADS = {"se": "Se %", "ppv": "+P %", "f1": "F1", "roc_auc": "ROC AUC", "pr_auc": "PR AUC"}
+"""Of columns, by name of a figure."""
 
 
 def evaluation_lines(found: Evaluation) -> list[str]:
@@ -25,8 +26,8 @@ def evaluation_lines(found: Evaluation) -> list[str]:
         lines += [
             f"By patient ({PATIENT_RULE}): {right} of {len(of.rows)} right",
             f"  accuracy {of.accuracy:.4f} {interval(of.intervals['accuracy'])}  "
-            f"ROC AUC {_area(of.roc_auc)} {interval(of.intervals['roc_auc'])}  "
-            f"PR AUC {_area(of.pr_auc)} {interval(of.intervals['pr_auc'])}",
+            f"ROC AUC {fraction(of.roc_auc)} {interval(of.intervals['roc_auc'])}  "
+            f"PR AUC {fraction(of.pr_auc)} {interval(of.intervals['pr_auc'])}",
             "",
         ]
     return lines + _records(found)
@@ -45,7 +46,8 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
 
 
-def _area(value: float | None) -> str:
+def fraction(value: float | None) -> str:
+    """With four digits, or ``-``."""
     return "-" if value is None else f"{value:.4f}"
 
 
@@ -61,7 +63,9 @@ def _totals(found: Evaluation) -> list[str]:
         told = "  ".join(f"{interval(of[key][0])} {how}" for how, of in kinds)
         lines.append(f"{name:9} {value:.4f}  95 % {told}")
     ece = found.calibration.ece
-    lines.append(f"ECE       {_area(ece)}  ({len(found.calibration.n)} bins over the probability of the label given)")
+    lines.append(
+        f"ECE       {fraction(ece)}  ({len(found.calibration.n)} bins over the probability of the label given)"
+    )
     return lines
 
 
@@ -70,12 +74,12 @@ def _classes(found: Evaluation) -> list[str]:
     n_of = found.confusion.counts.sum(axis=1)
     of, how = (found.by_beats, "beats") if found.by_patients is None else (found.by_patients, "patients")
     lines = [
-        f"{'class':{wide}} {'beats':>7}" + "".join(f"{_HEADS[key]:>9}" for key in CLASS_FIGURES)
+        f"{'class':{wide}} {'beats':>7}" + "".join(f"{HEADS[key]:>9}" for key in CLASS_FIGURES)
         + f"   Se 95 % ({how} drawn)   ROC AUC 95 %"
     ]  # fmt: skip
     for k, name in enumerate(found.classes):
         values = [found.per_class[key][k] for key in CLASS_FIGURES]
-        cells = [percent(values[0]), percent(values[1]), *(_area(v) for v in values[2:])]
+        cells = [percent(values[0]), percent(values[1]), *(fraction(v) for v in values[2:])]
         limits = f"   {interval(of['se'][k], in_percent=True):24}{interval(of['roc_auc'][k])}"
         lines.append(f"{name:{wide}} {n_of[k]:7d}" + "".join(f"{cell:>9}" for cell in cells) + limits)
     return lines

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import platform
 import time
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,19 +21,21 @@ from numpy.typing import NDArray
 
 from edge_ecg import __version__
 from edge_ecg.dsp.preprocess import PreprocessParams
-from edge_ecg.errors import ConfigError, UsageError
+from edge_ecg.errors import ConfigError
 from edge_ecg.labels import LABEL_SETS
 from edge_ecg.scoring.confusion import Confusion
 from edge_ecg.scoring.probabilities import roc_auc
 from train.batches import Batches
-from train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint, write_weights
 from train.history import TensorBoardLog, write_history, write_plot
 from train.models import n_outputs
-from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, read_run, write_run
+from train.run import PROGRESS, RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, begun_run, write_run
+from train.run_folder import replaced_together, told_when_full, training_in
 from train.schedule import Schedule
 from train.splits import Split
-from train.step import optimizer_of, seed_dropout, step_of, tensorflow_with
+from train.step import computing_in, optimizer_of, scale_dropout, seed_dropout, step_of, tensorflow_with
 from train.window_set import WindowSet
+from train.workers import ALONE, Workers
 
 __all__ = ["fit", "predict"]
 
@@ -48,6 +52,7 @@ def fit(
     *,
     threads: int = 0,
     resume: bool = False,
+    workers: Workers = ALONE,
 ) -> RunInfo:
     """Train one network from one seed.
 
@@ -71,37 +76,142 @@ def fit(
         Of TensorFlow; 0: as many as it likes. Another number gives other last bits.
     resume
         Go on with the run in ``folder``.
+    workers
+        Who fits it together; each calls this alike, and only the chief has need of ``folder``.
 
     Raises
     ------
     ConfigError
         The loss is no number any more. What was best before is kept.
     UsageError
-        ``resume`` with other data, another seed or another recipe than the run began with.
+        ``resume`` with other data, another seed or another recipe than the run began with; workers that differ in them;
+        another process trains in ``folder``, or it cannot be written.
     DataError
-        The noise that the recipe asks for is missing, or a run or checkpoint to resume cannot be read.
+        The noise that the recipe asks for is missing; a run or checkpoint to resume cannot be read; the disk is full.
     """
-    batches = Batches(data, split.train, recipe, params, seed)
-    tf, keras = tensorflow_with(threads)
-    from tqdm import tqdm
+    with ExitStack() as at_end:
+        workers.ask_chief(lambda: at_end.enter_context(training_in(folder)))
+        batches = Batches(data, split.train, recipe, params, seed)
+        tf, keras = tensorflow_with(threads)
+        from tqdm import tqdm
 
-    folder.mkdir(parents=True, exist_ok=True)
-    keras.utils.set_random_seed(seed)
-    # Dropout that can be seeded anew for each epoch: a resumed one draws what the straight one drew.
-    keras.backend.experimental.enable_tf_random_generator()
-    model, mean = (build(n_outputs(data.label_set)) for _ in range(2))
-    mean.set_weights(model.get_weights())
-    optimizer = optimizer_of(keras, recipe)
-    optimizer.build(model.trainable_variables)
-    step = step_of(tf, keras, model, mean, optimizer, recipe)
-    schedule = Schedule(recipe)
-    versions = {
-        "edge-ecg": __version__,
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-    }
-    info = RunInfo(
+        keras.utils.set_random_seed(seed)
+        # Dropout that can be seeded anew for each epoch: a resumed one draws what the straight one drew.
+        keras.backend.experimental.enable_tf_random_generator()
+        at_end.callback(keras.backend.experimental.disable_tf_random_generator)
+        mean = build(n_outputs(data.label_set))
+        with computing_in(keras, recipe.compute):
+            model = build(n_outputs(data.label_set))
+        scale_dropout(keras, model, recipe.dropout_scale)
+        mean.set_weights(model.get_weights())
+        optimizer = optimizer_of(keras, recipe)
+        optimizer.build(model.trainable_variables)
+        step = step_of(tf, keras, model, mean, optimizer, recipe, workers)
+        schedule = Schedule(recipe)
+        info = _new_info(model, data, split, recipe, params, seed, command, threads, tf.__version__)
+        workers.agree(info.fixed)
+        history: list[dict[str, Any]] = []
+
+        def state() -> Checkpoint:
+            run = {name: getattr(info, name) for name in PROGRESS}
+            progress = {"run": run, "schedule": schedule.state, "history": history}
+            remembered = [variable.numpy() for variable in optimizer.variables]
+            return Checkpoint(model.get_weights(), mean.get_weights(), remembered, progress)
+
+        def save(is_best: bool) -> None:
+            with replaced_together(folder) as part:
+                if is_best:
+                    write_weights(part / WEIGHTS, mean)
+                write_checkpoint(part, state())
+                write_history(part, history)
+                write_run(part, info)
+
+        if resume:
+            info, held = workers.ask_chief(lambda: (_begun(folder, info), read_checkpoint(folder, like=state())))
+            model.set_weights(held.weights)
+            mean.set_weights(held.mean)
+            for variable, value in zip(optimizer.variables, held.optimizer, strict=True):
+                variable.assign(value)
+            info = replace(info, **held.progress["run"])
+            schedule.restore(held.progress["schedule"])
+            history = list(held.progress["history"])
+
+        log: TensorBoardLog | None = None
+        try:
+            if workers.is_chief:
+                with told_when_full(folder, workers.again(folder)):
+                    log = at_end.enter_context(TensorBoardLog(tf, folder))
+            for epoch in range(info.epochs_done + 1, recipe.epochs + 1):
+                if info.has_waited:
+                    if workers.is_chief:
+                        print(f"nothing better in {recipe.patience} epochs: done", flush=True)
+                    break
+                begun_s = time.monotonic()
+                seed_dropout(model, seed, epoch, workers.index)
+                losses = []
+                shown = {"desc": _title(info, epoch), "leave": False, "disable": not workers.is_chief}
+                bar = tqdm(batches.of_epoch(epoch), total=batches.n_steps, **shown)
+                for x, y, weights in bar:
+                    done = epoch - 1 + len(losses) / batches.n_steps
+                    optimizer.learning_rate.assign(schedule.rate(done))
+                    steps = (epoch - 1) * batches.n_steps + len(losses)
+                    decay = min(recipe.average_decay, (1.0 + steps) / (10.0 + steps))
+                    losses.append(float(step(x, y, weights, np.float32(decay))))
+                    if not math.isfinite(losses[-1]):
+                        bar.close()
+                        raise _no_number(f"the loss of step {len(losses)} of {batches.n_steps}", epoch, info, folder)
+                figures = workers.ask_chief(lambda: _figures(mean, data, split))
+                if not math.isfinite(figures["validation_loss"]):
+                    raise _no_number("the validation loss", epoch, info, folder)
+                row = {
+                    "epoch": epoch,
+                    "loss": float(np.mean(losses)),
+                    **figures,
+                    "learning_rate": schedule.rate(epoch),
+                    "seconds": round(time.monotonic() - begun_s, 2),
+                }
+                history.append(row)
+                if workers.is_chief:
+                    _say(row, recipe)
+                of_info = {name: figures[name] for name in PROGRESS if name in figures}
+                now = replace(info, epochs_done=epoch, best_epoch=epoch, **of_info)
+                is_best = info.best_epoch == 0 or _rank(now, history) > _rank(info, history)
+                info = now if is_best else replace(info, epochs_done=epoch)
+                schedule.epoch_done(is_best)
+                if log is None:
+                    continue
+                with told_when_full(folder, workers.again(folder)):
+                    try:
+                        save(is_best)
+                    except KeyboardInterrupt:
+                        save(is_best)
+                        raise
+                    log.add(row)
+        except KeyboardInterrupt:
+            if info.best_epoch == 0 or not workers.is_chief:
+                raise
+            if not info.is_done:
+                kept = f"stopped; the best of {info.epochs_done} epochs is kept"
+                print(f"{kept}. To go on: {workers.again(folder)}", flush=True)
+        finally:
+            if log is not None and history:
+                write_plot(folder, history, info.best_epoch)
+        return info
+
+
+def predict(model: Any, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Class probabilities ``(n, n_classes)`` of a Keras model for windows ``(n, 187)``; of one sigmoid, two columns."""
+    probs = np.concatenate(
+        [np.asarray(model(windows[i : i + 2048, :, None], training=False)) for i in range(0, len(windows), 2048)]
+    )
+    return np.concatenate([1.0 - probs, probs], axis=1) if probs.shape[1] == 1 else probs
+
+
+def _new_info(
+    model: Any, data: WindowSet, split: Split, recipe: Recipe, params: PreprocessParams, seed: int,
+    command: str, threads: int, tensorflow: str,
+) -> RunInfo:  # fmt: skip
+    return RunInfo(
         schema_version=RUN_SCHEMA,
         network=model.name,
         dataset=data.dataset,
@@ -114,7 +224,12 @@ def fit(
         data_sha256=data.sha256,
         command=command,
         started_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=versions,
+        versions={
+            "edge-ecg": __version__,
+            "python": platform.python_version(),
+            "tensorflow": tensorflow,
+            "numpy": np.__version__,
+        },
         n_parameters=model.count_params(),
         label_set=data.label_set,
         segmentation=data.segmentation,
@@ -123,116 +238,22 @@ def fit(
         n_folds=split.n_folds,
         threads=threads,
     )
-    history: list[dict[str, Any]] = []
-    if resume:
-        info = _begun(folder, info)
-        held = read_checkpoint(folder)
-        model.set_weights(held.weights)
-        mean.set_weights(held.mean)
-        for variable, value in zip(optimizer.variables, held.optimizer, strict=True):
-            variable.assign(value)
-        info = replace(info, **held.progress["run"])
-        schedule.restore(held.progress["schedule"])
-        history = list(held.progress["history"])
-
-    def save(is_best: bool) -> None:
-        if is_best:
-            part = folder / f"part.{WEIGHTS}"
-            mean.save_weights(part)
-            part.replace(folder / WEIGHTS)
-        run = {key: value for key, value in asdict(info).items() if key in _PROGRESS}
-        progress = {"run": run, "schedule": schedule.state, "history": history}
-        remembered = [variable.numpy() for variable in optimizer.variables]
-        write_checkpoint(folder, Checkpoint(model.get_weights(), mean.get_weights(), remembered, progress))
-        write_history(folder, history)
-        write_run(folder, info)
-
-    log = TensorBoardLog(tf, folder)
-    try:
-        for epoch in range(info.epochs_done + 1, recipe.epochs + 1):
-            if recipe.patience and epoch - 1 - info.best_epoch >= recipe.patience:
-                print(f"nothing better in {recipe.patience} epochs: done", flush=True)
-                break
-            begun_s = time.monotonic()
-            seed_dropout(model, seed, epoch)
-            losses = []
-            bar = tqdm(batches.of_epoch(epoch), total=batches.n_steps, desc=_title(info, epoch), leave=False)
-            for x, y, weights in bar:
-                done = epoch - 1 + len(losses) / batches.n_steps
-                optimizer.learning_rate.assign(schedule.rate(done))
-                steps = (epoch - 1) * batches.n_steps + len(losses)
-                decay = min(recipe.average_decay, (1.0 + steps) / (10.0 + steps))
-                losses.append(float(step(x, y, weights, np.float32(decay))))
-                if not math.isfinite(losses[-1]):
-                    bar.close()
-                    raise _no_number(f"the loss of step {len(losses)} of {batches.n_steps}", epoch, info, folder)
-            figures = _figures(predict(mean, data.windows[split.validation]), data.labels[split.validation], data)
-            if not math.isfinite(figures["validation_loss"]):
-                raise _no_number("the validation loss", epoch, info, folder)
-            row = {
-                "epoch": epoch,
-                "loss": float(np.mean(losses)),
-                **figures,
-                "learning_rate": schedule.rate(epoch),
-                "seconds": round(time.monotonic() - begun_s, 2),
-            }
-            history.append(row)
-            _say(row, recipe)
-            of_info = {name: figures[name] for name in _PROGRESS & set(figures)}
-            now = replace(info, epochs_done=epoch, best_epoch=epoch, **of_info)
-            is_best = info.best_epoch == 0 or now.validation_score > info.validation_score
-            info = now if is_best else replace(info, epochs_done=epoch)
-            schedule.epoch_done(is_best)
-            try:
-                save(is_best)
-            except KeyboardInterrupt:
-                save(is_best)
-                raise
-            log.add(row)
-    except KeyboardInterrupt:
-        if info.best_epoch == 0:
-            raise
-        print(
-            f"stopped; the best of {info.epochs_done} epochs is kept. To go on: edge-ecg train --resume {folder}",
-            flush=True,
-        )
-    finally:
-        log.close()
-        keras.backend.experimental.disable_tf_random_generator()
-        if history:
-            write_plot(folder, history, info.best_epoch)
-    return info
-
-
-def predict(model: Any, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Class probabilities ``(n, n_classes)`` of a Keras model for windows ``(n, 187)``; of one sigmoid, two columns."""
-    probs = np.concatenate(
-        [np.asarray(model(windows[i : i + 2048, :, None], training=False)) for i in range(0, len(windows), 2048)]
-    )
-    return np.concatenate([1.0 - probs, probs], axis=1) if probs.shape[1] == 1 else probs
-
-
-_PROGRESS = {"epochs_done", "best_epoch", "validation_accuracy", "validation_macro_f1", "validation_auc"}
-"""What of `run.json` changes from epoch to epoch."""
 
 
 def _begun(folder: Path, info: RunInfo) -> RunInfo:
-    """The run in ``folder``, when it is the one that ``info`` would begin."""
-    begun = read_run(folder)
-    free = {*_PROGRESS, "command", "started_utc", "versions", "threads"}
-    other = [key for key, value in asdict(begun).items() if key not in free and value != asdict(info)[key]]
-    if other:
-        raise UsageError(
-            f"{folder} cannot go on, it began with another {other[0]} ({getattr(begun, other[0])}, "
-            f"here {getattr(info, other[0])})",
-            "Train anew into another folder",
-        )
+    begun = begun_run(folder, info)
     if (begun.versions, begun.threads) != (info.versions, info.threads):
         print("other versions or threads than it began with: the last bits will differ from a straight run", flush=True)
     return begun
 
 
-def _figures(probs: NDArray[np.float32], labels: NDArray[np.uint8], data: WindowSet) -> dict[str, float]:
+def _rank(run: RunInfo, history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+    """Scores of a small validation part are often alike; the loss then says which is surer."""
+    return run.validation_score, -history[run.best_epoch - 1]["validation_loss"]
+
+
+def _figures(model: Any, data: WindowSet, split: Split) -> dict[str, float]:
+    probs, labels = predict(model, data.windows[split.validation]), data.labels[split.validation]
     n_classes = len(LABEL_SETS[data.label_set])
     confusion = Confusion.of(labels, probs.argmax(axis=1), n_classes)
     right = probs[np.arange(len(labels)), labels].astype(np.float64)

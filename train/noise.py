@@ -26,6 +26,7 @@ from edge_ecg.io import read_record
 __all__ = [
     "NOISES",
     "NORMAL_SYMBOLS",
+    "first_half",
     "noisy_stretches",
     "nst_mix",
     "read_noise",
@@ -161,6 +162,11 @@ def read_noise(name_or_path: str | Path) -> tuple[Samples, float]:
     if record.problem:
         raise DataError(record.problem, "Noise must be whole")
     return record.samples_mv().astype(np.float64), record.header.fs_hz
+
+
+def first_half(noise_mv: Samples) -> Samples:
+    """The half of a noise that training and what chooses among trainings may use."""
+    return noise_mv[: len(noise_mv) // 2]
 
 
 def second_half(noise_mv: Samples) -> Samples:

@@ -131,11 +131,12 @@ def build_own(folder: Path, params: PreprocessParams) -> WindowSet:
         class_map = {symbol: names.index(name) for symbol, name in about.class_map.items()}
         numbers = about.record_numbers()
         parts: list[Part] = []
-        for name, patient in tqdm(about.patients.items(), unit="record", desc="beat windows"):
-            windows, labels = record_windows(
-                folder / name, params, class_map=class_map, lead=about.lead, annotator=about.annotator
-            )
-            parts.append((windows, labels, numbers[name], patient))
+        with tqdm(about.patients.items(), unit="record", desc="beat windows") as shown:
+            for name, patient in shown:
+                windows, labels = record_windows(
+                    folder / name, params, class_map=class_map, lead=about.lead, annotator=about.annotator
+                )
+                parts.append((windows, labels, numbers[name], patient))
         data = WindowSet.of(*joined_parts(parts), dataset=str(folder), label_set=about.label_set, lead=about.lead)
         if not len(data.labels):
             raise DataError(

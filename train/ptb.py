@@ -5,7 +5,6 @@ The diagnosis is a person's, so every beat of theirs carries it; people with nei
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from pathlib import Path
@@ -20,7 +19,7 @@ from edge_ecg.errors import DataError
 from edge_ecg.io import read_record
 from edge_ecg.io.header import read_header
 from train.record_files import RecordFiles, listed_records
-from train.recordings import LEAD1_FS_HZ, Recording, joined, lead1_pieces
+from train.recordings import LEAD1_AGAIN, LEAD1_FS_HZ, Recording, joined, lead1_pieces, lead1_subjects
 from train.room import check_room
 from train.window_set import WindowSet, kept, runs_root
 from train.windows import Part, detect_record, detected_r, joined_parts
@@ -60,9 +59,10 @@ def build_ptb(params: PreprocessParams, root: Path | None = None) -> WindowSet:
     def build() -> WindowSet:
         check_room("cutting the beats of ptb", 200_000_000, 16_000_000, runs_root() / "windows")
         parts: list[Part] = []
-        for subject, patient, label in tqdm(people, unit="person", desc="beat windows"):
-            windows = _person_windows(_pieces(folder, subject), params)
-            parts.append((windows, np.full(len(windows), label, np.uint8), int(subject), patient))
+        with tqdm(people, unit="person", desc="beat windows") as shown:
+            for subject, patient, label in shown:
+                windows = _person_windows(_pieces(folder, subject), params)
+                parts.append((windows, np.full(len(windows), label, np.uint8), int(subject), patient))
         data = WindowSet.of(*joined_parts(parts), dataset="ptb", label_set="binary", lead="I")
         found = (tuple(Counter(label for _, _, label in people)[k] for k in (0, 1)), _counts(data.labels))
         if found != (PTB_PATIENTS, PTB_BEATS):
@@ -78,19 +78,7 @@ def build_ptb(params: PreprocessParams, root: Path | None = None) -> WindowSet:
 
 def _lead1_people(folder: Path) -> list[tuple[str, int, int]]:
     """Subject, PTB patient number and label of those who are healthy or had an infarction."""
-    index = folder / "subjects.csv"
-    try:
-        with index.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        told = [(r["subject"], int(r["ptbdb_patient"]), diagnosis_label(r["diagnosis"])) for r in rows]
-    except OSError:
-        raise DataError(
-            f"no lead-I database in {folder}: {index} is missing", "Get it with `edge-ecg data fetch ecgdb_lead1`"
-        ) from None
-    except (KeyError, TypeError, ValueError, AttributeError, csv.Error) as error:
-        raise DataError(
-            f"{index} is not the list of subjects: {error!r}", "Check it with `edge-ecg data verify ecgdb_lead1`"
-        ) from None
+    told = [(who.subject, who.patient, diagnosis_label(who.diagnosis)) for who in lead1_subjects(folder)]
     return [(subject, patient, label) for subject, patient, label in told if label is not None]
 
 
@@ -99,15 +87,9 @@ def _lead1_files(subject: str) -> tuple[str, str]:
 
 
 def _pieces(folder: Path, subject: str) -> list[Recording]:
-    try:
-        pieces = lead1_pieces(folder, subject)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{folder / _lead1_files(subject)[0]} or its R peaks cannot be read: {error}",
-            "Get them with `edge-ecg data fetch ecgdb_lead1`",
-        ) from None
+    pieces = lead1_pieces(folder, subject)
     if not all(len(piece.r) for piece in pieces):
-        raise DataError(f"{folder / _lead1_files(subject)[1]} has a recording without an R peak", "Fetch it again")
+        raise DataError(f"{folder / _lead1_files(subject)[1]} has a recording without an R peak", LEAD1_AGAIN)
     return pieces
 
 
@@ -165,8 +147,8 @@ def build_ptbdb(params: PreprocessParams, root: Path | None = None) -> WindowSet
 
     def build() -> WindowSet:
         files.check_room("ptbdb")
-        shown = tqdm(wanted, unit="record", desc="beat windows")
-        parts = [_raw_part(stem, label, params) for stem, label in shown]
+        with tqdm(wanted, unit="record", desc="beat windows") as shown:
+            parts = [_raw_part(stem, label, params) for stem, label in shown]
         return WindowSet.of(*joined_parts(parts), dataset="ptbdb", label_set="binary", lead="II")
 
     return kept("ptbdb", "causal", params, files.files, build)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,8 @@ class RecordFiles:
         Raises
         ------
         DataError
-            Files that are missing or shorter than their header says, or records without the lead; all named.
+            Headers that cannot be read, files that are missing or shorter than their header says, annotations without
+            their end mark, records without the lead: all of them together, the first few named.
         """
         files: list[Path] = []
         bad: list[str] = []
@@ -67,11 +69,15 @@ class RecordFiles:
             files.append(header_file)
             if annotator is not None:
                 files.append(stem.with_name(f"{stem.name}.{annotator}"))
-                bad += _unless_whole(files[-1], 1)
+                bad += _unless_whole(files[-1], 1) or _unless_ended(files[-1])
             if not header_file.is_file():
                 bad.append(f"{header_file} is missing")
                 continue
-            header = read_header(stem)
+            try:
+                header = read_header(stem)
+            except DataError as error:
+                bad.append(error.message)
+                continue
             if lead is not None:
                 held = tuple(s for s in header.signals if s.description.casefold() == lead.casefold())
                 if not held:
@@ -121,3 +127,14 @@ def _unless_whole(file: Path, n_bytes: int) -> list[str]:
         return [f"{file} is missing"]
     found = file.stat().st_size
     return [f"{file} has {found} bytes of {n_bytes}"] if found < n_bytes else []
+
+
+def _unless_ended(file: Path) -> list[str]:
+    """Annotations end with a zero word: where it is missing they were cut short."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(-min(2, file.stat().st_size), os.SEEK_END)
+            is_ended = stream.read() == b"\0\0"
+    except OSError as error:
+        return [f"{file} cannot be read: {error.strerror}"]
+    return [] if is_ended else [f"{file} has no end mark, it is cut short"]

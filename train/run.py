@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge_ecg.dsp.preprocess import PreprocessParams
-from edge_ecg.errors import DataError
+from edge_ecg.errors import DataError, UsageError
 from edge_ecg.schema import decode
 from train.beat_augment import Augment
 from train.window_set import runs_root
 
-__all__ = ["RUN_SCHEMA", "WEIGHTS", "Recipe", "RunInfo", "find_run", "read_run", "write_run"]
+__all__ = ["PROGRESS", "RUN_SCHEMA", "WEIGHTS", "Recipe", "RunInfo", "begun_run", "find_run", "read_run", "write_run"]
 
 RUN_SCHEMA = 2
 WEIGHTS = "best.weights.h5"
+PROGRESS = ("epochs_done", "best_epoch", "validation_accuracy", "validation_macro_f1", "validation_auc")
+"""What of `run.json` changes from epoch to epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Recipe:
         Per step, of the running mean of the weights. The mean is what is validated and kept.
     label_smoothing
         Share of the target taken from the reference class and spread over all.
+    dropout_scale
+        Factor on the network's dropout rates: augmentation keeps it from learning by heart, too.
+    compute
+        ``float32``, or ``bfloat16`` for the layers of the step: a third faster on processors that have it. Weights,
+        loss, running mean and all figures stay float32.
     class_balance
         0: a class counts by its beats, 1: all classes count alike; between them by that power.
     augment
@@ -61,6 +68,8 @@ class Recipe:
     average_decay: float = 0.999
     label_smoothing: float = 0.0
     class_balance: float = 0.0
+    dropout_scale: float = 1.0
+    compute: Literal["float32", "bfloat16"] = "float32"
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
@@ -75,6 +84,8 @@ class Recipe:
                 raise ValueError(f'"{name}" must not be negative, found {getattr(self, name)}')
         if not 0 < self.plateau_factor < 1:
             raise ValueError(f'"plateau_factor" must lie between 0 and 1, found {self.plateau_factor}')
+        if not 0 <= self.dropout_scale <= 2:
+            raise ValueError(f'"dropout_scale" must be from 0 to 2, found {self.dropout_scale}')
         if not 0 <= self.class_balance <= 1:
             raise ValueError(f'"class_balance" must be from 0 to 1, found {self.class_balance}')
 
@@ -137,6 +148,22 @@ class RunInfo:
         other = self.validation_macro_f1 if self.validation_auc is None else self.validation_auc
         return self.validation_accuracy + other
 
+    @property
+    def has_waited(self) -> bool:
+        """Whether the recipe's patience is over."""
+        return 0 < self.recipe.patience <= self.epochs_done - self.best_epoch
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no epoch is left to train."""
+        return self.epochs_done >= self.recipe.epochs or self.has_waited
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What a run keeps from its first epoch to its last, on whatever machine."""
+        free = {*PROGRESS, "command", "started_utc", "versions", "threads"}
+        return {key: value for key, value in asdict(self).items() if key not in free}
+
 
 def write_run(folder: Path, info: RunInfo) -> None:
     """Write `run.json`; an older one stays whole until the new one is."""
@@ -170,3 +197,16 @@ def read_run(folder: Path) -> RunInfo:
     if not (folder / WEIGHTS).exists():
         raise DataError(f"{folder} holds no {WEIGHTS}: no epoch of it was finished", "Train again")
     return info
+
+
+def begun_run(folder: Path, info: RunInfo) -> RunInfo:
+    """The run in ``folder``. Raises `UsageError` when it is not the one that ``info`` would begin."""
+    begun = read_run(folder)
+    other = next((key for key, value in begun.fixed.items() if value != info.fixed[key]), None)
+    if other:
+        raise UsageError(
+            f"{folder} cannot go on, it began with another {other} ({getattr(begun, other)}, "
+            f"here {getattr(info, other)})",
+            "Train anew into another folder",
+        )
+    return begun

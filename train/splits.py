@@ -22,6 +22,7 @@ __all__ = [
     "SPLITS",
     "Split",
     "check_split",
+    "check_trains",
     "split_of",
     "splits_of",
 ]
@@ -123,6 +124,21 @@ def split_of(data: WindowSet, name: str, fold: int = 0) -> Split:
             raise DataError(f"the {name} split of {data.title} leaves no beat for {part}", "Add records")
     _check(data, split)
     return split
+
+
+def check_trains(data: WindowSet, split: Split) -> None:
+    """Raise `DataError` when the beats that train are all of one class: nothing is learnt, and all of it is right.
+
+    Not a matter of `split_of`: to be tested on, one class is enough.
+    """
+    names = LABEL_SETS[data.label_set]
+    found = np.unique(data.labels[split.train])
+    if len(found) < 2:
+        raise DataError(
+            f"to train takes beats of two classes or more ({', '.join(names)}), but the training part of the "
+            f"{split.name} split of {data.title} has {len(split.train)} beats of {names[found[0]]} alone",
+            "Add records of another class" + (": edge-ecg data fetch ptbdb" if data.dataset == "ptbdb" else ""),
+        )
 
 
 def _check(data: WindowSet, split: Split) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
 from edge_ecg.errors import UsageError
 from train.run import Recipe
+from train.workers import ALONE, Workers
 
-__all__ = ["optimizer_of", "seed_dropout", "step_of", "tensorflow_with"]
+__all__ = ["computing_in", "optimizer_of", "scale_dropout", "seed_dropout", "step_of", "tensorflow_with"]
 
 
 def tensorflow_with(threads: int) -> tuple[Any, Any]:
@@ -29,6 +30,17 @@ def tensorflow_with(threads: int) -> tuple[Any, Any]:
     return tf, keras
 
 
+@contextmanager
+def computing_in(keras: Any, compute: str) -> Iterator[None]:
+    """Layers built inside compute in ``float32`` or ``bfloat16``; their weights are float32 either way."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32" if compute == "float32" else f"mixed_{compute}")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
 def optimizer_of(keras: Any, recipe: Recipe) -> Any:
     """Adam; AdamW when there is a weight decay."""
     more = {"global_clipnorm": recipe.clip_norm or None, "jit_compile": False}
@@ -37,32 +49,47 @@ def optimizer_of(keras: Any, recipe: Recipe) -> Any:
     return keras.optimizers.Adam(recipe.learning_rate, **more)
 
 
-def step_of(tf: Any, keras: Any, model: Any, mean: Any, optimizer: Any, recipe: Recipe) -> Callable[..., Any]:
+def step_of(
+    tf: Any, keras: Any, model: Any, mean: Any, optimizer: Any, recipe: Recipe, workers: Workers = ALONE
+) -> Callable[..., Any]:
     """One step: gradient, optimizer, running mean of the weights.
 
     Called with windows ``(n, 187, 1)``, targets ``(n, n_outputs)``, weights ``(n,)`` and the decay of the mean, it
-    returns the loss.
+    returns the loss. Several workers are called with the same batch: each takes its share, all make the same step.
     """
     is_binary = model.output_shape[-1] == 1
     losses = keras.losses.BinaryCrossentropy if is_binary else keras.losses.CategoricalCrossentropy
     loss_of = losses(label_smoothing=recipe.label_smoothing)
     pairs = list(zip(mean.trainable_variables, model.trainable_variables, strict=True))
+    # Such as the moving averages of a batch normalisation: they are means already.
+    others = list(zip(mean.non_trainable_variables, model.non_trainable_variables, strict=True))
 
     @tf.function(reduce_retracing=True)
     def step(x: Any, y: Any, weights: Any, decay: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = loss_of(y, model(x, training=True), sample_weight=weights)
-        gradients = tape.gradient(loss, model.trainable_variables)
+        loss, *gradients = workers.total([loss, *tape.gradient(loss, model.trainable_variables)])
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         for average, value in pairs:
             average.assign_sub((1.0 - decay) * (average - value))
+        for copy, value in others:
+            copy.assign(value)
         return loss
 
-    return lambda *batch: step(*(tf.constant(value) for value in batch))
+    return lambda x, y, weights, decay: step(*map(tf.constant, (*workers.share(x, y, weights), decay)))
 
 
-def seed_dropout(model: Any, seed: int, epoch: int) -> None:
+def scale_dropout(keras: Any, model: Any, factor: float) -> None:
+    """Multiply the rates of a model's dropout layers, before its first call."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate *= factor
+
+
+def seed_dropout(model: Any, seed: int, epoch: int, worker: int = 0) -> None:
     """Dropout of an epoch depends on the seed and its number alone: a resumed epoch drops what a straight one drops.
+
+    Each of several workers drops something else, or the beats of a batch would lose the same units in pairs.
 
     The model was built with Keras' `enable_tf_random_generator`.
     """
@@ -70,5 +97,5 @@ def seed_dropout(model: Any, seed: int, epoch: int) -> None:
         # Keras has no public way to a layer's generator.
         with suppress(AttributeError):
             layer._random_generator._generator.reset_from_seed(
-                int(np.random.SeedSequence([seed, epoch, k]).generate_state(1)[0])
+                int(np.random.SeedSequence([seed, epoch, k, *[worker] * (worker > 0)]).generate_state(1)[0])
             )

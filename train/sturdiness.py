@@ -1,4 +1,4 @@
-"""What a portable monitor does to a model: the test beats again, their records disturbed before the device hears them.
+"""What a portable monitor does to a model: beats again, their records disturbed before the device hears them.
 
 Each disturbance is put on the whole raw record; the device's preprocessing then cuts all windows anew at the R
 positions of the clean record, so that the figure is of the classifier and not of the detector.
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from edge_ecg.errors import DataError, UsageError
 from edge_ecg.io import read_annotations
 from edge_ecg.labels import AAMI5, LABEL_SETS
 from edge_ecg.scoring.confusion import Confusion
-from train.noise import NORMAL_SYMBOLS, read_noise, resample_noise, scale_for_snr, second_half
+from train.noise import NORMAL_SYMBOLS, first_half, read_noise, resample_noise, scale_for_snr, second_half
 from train.record_files import RecordFiles
 from train.room import check_room
 from train.splits import Split
@@ -34,6 +34,7 @@ __all__ = [
     "RULES",
     "Condition",
     "Heard",
+    "Part",
     "Sturdiness",
     "check_sturdy",
     "disturbed_windows",
@@ -42,11 +43,14 @@ __all__ = [
 ]
 
 Samples = NDArray[np.float64]
+Part = Literal["test", "validation"]
+"""Of a split, which beats are disturbed; each has its own half of the noise: `test` the second."""
 
 SNR_DB = 12.0
 JITTER_S = 0.016
 STEP_EVERY_S = 10.0
 STEP_GAIN = 2.0
+_FACTORS = {"gain_half": 0.5, "gain_double": 2.0, "inverted": -1.0}
 _STEP_PHASES = 4
 """Ways to place the gain steps; a beat is taken from that in which one lies nearest the middle of its history."""
 
@@ -103,23 +107,34 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Sturdiness:
-    """All conditions on one test part, `clean` first."""
+    """All conditions on one part of a split, `clean` first."""
 
     n: int
     split: str
     lead: str
     conditions: tuple[Condition, ...]
+    part: Part = "test"
+
+    @property
+    def rules(self) -> str:
+        """`RULES`, of the part that it is."""
+        return RULES.replace("test", self.part, 1)
+
+    def what(self, name: str) -> str:
+        """What was done under one of `CONDITIONS`, by the half of the noise that belongs to the part."""
+        return CONDITIONS[name] if self.part == "test" else CONDITIONS[name].replace("second half", "first half")
 
     def to_json(self) -> dict[str, Any]:
         """For a card: what was done, on what, with which figures."""
         return {
             "n": self.n,
             "split": self.split,
+            "part": self.part,
             "lead": self.lead,
-            "rules": RULES,
+            "rules": self.rules,
             "conditions": {
                 c.name: {
-                    "what": CONDITIONS[c.name],
+                    "what": self.what(c.name),
                     "accuracy": c.accuracy,
                     "macro_f1": c.macro_f1,
                     "loss_points": c.loss_points,
@@ -130,9 +145,9 @@ class Sturdiness:
 
     def lines(self) -> list[str]:
         """As text."""
-        head = f"Sturdiness, {self.n} beats, {self.split} split, lead {self.lead}: {RULES}"
+        head = f"Sturdiness, {self.n} beats, {self.split} split, lead {self.lead}: {self.rules}"
         return [head, "  condition     accuracy  macro F1  loss", *(
-            f"  {c.name:12}  {c.accuracy:8.4f}  {c.macro_f1:8.4f}  {c.loss_points:5.2f}  {CONDITIONS[c.name]}"
+            f"  {c.name:12}  {c.accuracy:8.4f}  {c.macro_f1:8.4f}  {c.loss_points:5.2f}  {self.what(c.name)}"
             for c in self.conditions
         )]  # fmt: skip
 
@@ -170,12 +185,8 @@ def disturbed_windows(
     elif name == "jitter_16ms":
         by = np.random.default_rng(heard.record).uniform(-JITTER_S, JITTER_S, len(r)) * heard.fs_hz
         r = np.maximum.accumulate(np.clip(r + by, 0, len(x) - 1))
-    elif name == "gain_half":
-        x = 0.5 * x
-    elif name == "gain_double":
-        x = 2.0 * x
-    elif name == "inverted":
-        x = -x
+    elif name in _FACTORS:
+        x = _FACTORS[name] * x
     elif name == "gain_step":
         return _stepped(heard, params)
     return np.stack([w.window for w in windows_of_record(x, heard.fs_hz, r, params)])[heard.rows]
@@ -213,8 +224,10 @@ def sturdiness_of(
     split: Split,
     params: PreprocessParams,
     root: Path | None = None,
+    *,
+    part: Part = "test",
 ) -> Sturdiness:
-    """Figures of a classifier on the test part of mitdb under each of `CONDITIONS`.
+    """Figures of a classifier on one part of a split of mitdb under each of `CONDITIONS`.
 
     The disturbed windows are kept beside the window sets: another model of the same split reads them.
 
@@ -226,6 +239,8 @@ def sturdiness_of(
         The window set, cut by ``params``, and its split.
     root
         Data directory; default `data_root`.
+    part
+        ``test``; ``validation`` to tune by, without a look at a test beat or at the noise that tests.
 
     Raises
     ------
@@ -235,9 +250,9 @@ def sturdiness_of(
         Records or noise are missing, or give other clean windows than those of the set.
     """
     check_sturdy(data)
-    disturbed = _kept_windows(data, split, params, (root or data_root()) / "mitdb")
-    n, labels = len(split.test), data.labels[split.test]
-    clean = 0.0
+    disturbed = _kept_windows(data, split, params, (root or data_root()) / "mitdb", part)
+    labels = data.labels[getattr(split, part)]
+    n, clean = len(labels), 0.0
     conditions = []
     for k, name in enumerate(CONDITIONS):
         said = np.asarray(say(disturbed.windows[k * n : (k + 1) * n])).argmax(axis=1)
@@ -245,38 +260,39 @@ def sturdiness_of(
         clean = confusion.accuracy if name == "clean" else clean
         loss = 100.0 * (clean - confusion.accuracy)
         conditions.append(Condition(name, confusion.accuracy, confusion.macro_f1, loss))
-    return Sturdiness(n, split.name, data.lead, tuple(conditions))
+    return Sturdiness(n, split.name, data.lead, tuple(conditions), part)
 
 
-def _kept_windows(data: WindowSet, split: Split, params: PreprocessParams, folder: Path) -> WindowSet:
-    """The test beats under each condition, one condition after the other."""
-    numbers = np.unique(data.records[split.test]).tolist()
+def _kept_windows(data: WindowSet, split: Split, params: PreprocessParams, folder: Path, part: Part) -> WindowSet:
+    """The beats of the part under each condition, one condition after the other."""
+    beats, half = {"test": (split.test, second_half), "validation": (split.validation, first_half)}[part]
+    numbers = np.unique(data.records[beats]).tolist()
     stems = [folder / str(number) for number in numbers]
-    fetch = "Get it with `edge-ecg data fetch mitdb`"
-    files = RecordFiles.of(stems, "atr", fetch).files
+    files = RecordFiles.of(stems, "atr", "Get it with `edge-ecg data fetch mitdb`").files
     noise_mv, noise_fs_hz = read_noise("ma")
-    part_mv = second_half(noise_mv[:, 0])
+    half_mv = half(noise_mv[:, 0])
     noise_files = [data_root() / "nstdb" / f"ma.{suffix}" for suffix in ("hea", "dat")]
     code = [Path(__file__), *(Path(__file__).with_name(f"{name}.py") for name in ("noise", "splits"))]
 
     def build() -> WindowSet:
-        n, tests = len(split.test), split.test
+        n = len(beats)
         n_bytes = n * len(CONDITIONS) * data.windows[:1].nbytes
-        check_room("disturbing the test beats", 200_000_000 + 2 * n_bytes, n_bytes, runs_root() / "windows")
+        check_room(f"disturbing the {part} beats", 200_000_000 + 2 * n_bytes, n_bytes, runs_root() / "windows")
         windows = np.zeros((len(CONDITIONS), n, data.windows.shape[1]), np.float32)
-        for stem, number in zip(tqdm(stems, unit="record", desc="disturbed beats"), numbers, strict=True):
-            heard = hear(stem, number)
-            of_set = np.flatnonzero(data.records == number)
-            at = np.flatnonzero(data.records[tests] == number)
-            mine = np.searchsorted(of_set, tests[at])
-            for k, name in enumerate(CONDITIONS):
-                cut = disturbed_windows(heard, name, params, part_mv, noise_fs_hz)
-                if name == "clean" and not (len(cut) == len(of_set) and np.array_equal(cut, data.windows[of_set])):
-                    raise DataError(f"record {number} gives other windows than the set has", "Build the set again")
-                windows[k, at] = cut[mine]
-        repeated = [np.tile(array[tests], len(CONDITIONS)) for array in (data.labels, data.records, data.patients)]
+        with tqdm(zip(stems, numbers, strict=True), total=len(stems), unit="record", desc="disturbed beats") as shown:
+            for stem, number in shown:
+                heard = hear(stem, number)
+                of_set = np.flatnonzero(data.records == number)
+                at = np.flatnonzero(data.records[beats] == number)
+                mine = np.searchsorted(of_set, beats[at])
+                for k, name in enumerate(CONDITIONS):
+                    cut = disturbed_windows(heard, name, params, half_mv, noise_fs_hz)
+                    if name == "clean" and not (len(cut) == len(of_set) and np.array_equal(cut, data.windows[of_set])):
+                        raise DataError(f"record {number} gives other windows than the set has", "Build the set again")
+                    windows[k, at] = cut[mine]
+        repeated = [np.tile(array[beats], len(CONDITIONS)) for array in (data.labels, data.records, data.patients)]
         flat = windows.reshape(-1, windows.shape[2])
         return WindowSet.of(flat, *repeated, dataset="mitdb", label_set=data.label_set, lead=data.lead)
 
-    which = hashlib.sha256(f"{data.sha256} {split.test.tobytes().hex()}".encode()).hexdigest()[:8]
-    return kept(f"sturdy-mitdb-{split.name}-{which}", "causal", params, [*files, *noise_files, *code], build)
+    which = hashlib.sha256(f"{data.sha256} {beats.tobytes().hex()}".encode()).hexdigest()[:8]
+    return kept(f"sturdy-mitdb-{split.name}-{part}-{which}", "causal", params, [*files, *noise_files, *code], build)

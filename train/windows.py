@@ -21,14 +21,12 @@ from edge_ecg.labels import AAMI5, BeatLabel
 from edge_ecg.scoring.matching import MATCH_WINDOW_S, match_beats
 from train.paper_windows import paper_windows
 from train.record_files import RecordFiles, listed_records
-from train.window_set import SEGMENTATIONS, WindowSet, kept, runs_root
+from train.window_set import WindowSet, kept
 
 __all__ = [
     "MITDB_COUNTS",
-    "SEGMENTATIONS",
     "AnnotatedLead",
     "Part",
-    "WindowSet",
     "annotated_lead",
     "build_mitdb",
     "build_windows",
@@ -37,7 +35,6 @@ __all__ = [
     "joined_parts",
     "mitdb_patient",
     "record_windows",
-    "runs_root",
 ]
 
 MITDB_COUNTS = (90_589, 2_779, 7_236, 803, 8_039)
@@ -217,5 +214,6 @@ def build_windows(stems: Sequence[Path], params: PreprocessParams, segmentation:
         record = int(number[0] or 0) if number else 0
         return (*record_windows(stem, params, segmentation=segmentation), record, mitdb_patient(record))
 
-    shown = tqdm(stems, unit="record", desc="beat windows")
-    return WindowSet.of(*joined_parts(part(stem) for stem in shown), dataset="mitdb", segmentation=segmentation)
+    with tqdm(stems, unit="record", desc="beat windows") as shown:
+        parts = [part(stem) for stem in shown]
+    return WindowSet.of(*joined_parts(parts), dataset="mitdb", segmentation=segmentation)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_ecg.dsp.preprocess import PreprocessParams
-from train.windows import WindowSet, build_mitdb
+from train.window_set import WindowSet
+from train.windows import build_mitdb
 
 
 @pytest.fixture(scope="session")

@@ -174,6 +174,38 @@ def test_noise_has_the_strength_that_was_asked_for(strips: Strips) -> None:
         assert 0.5 * wanted < difference.std() < 1.5 * wanted
 
 
+@pytest.mark.parametrize(("gain", "offset"), [((0.8, 0.8), 0.0), ((1.0, 1.0), 0.1), ((0.7, 1.4), 0.05)])
+def test_a_scale_in_error_is_a_gain_about_the_mean_and_an_offset(
+    excerpt: Excerpt, strips: Strips, gain: tuple[float, float], offset: float
+) -> None:
+    rows = np.arange(len(strips.x))
+    wrong = Augmenter(strips, Augment(amplitude=1.0, gain=gain, offset=offset), {}, 125.0)
+    changed, clean = wrong(rows, np.random.default_rng(0)), excerpt.windows()
+    gains, offsets = [], []
+    for x, y, n in zip(clean, changed, strips.length, strict=True):
+        mean = x[:n].mean()
+        open_ = (y[:n] > 0.001) & (y[:n] < 0.999)  # not clipped
+        slope, shift = np.polyfit(x[:n][open_] - mean, y[:n][open_] - mean, 1)
+        gains.append(slope)
+        offsets.append(shift)
+        assert not y[n:].any()
+    # Each beat its own, all of the bounds are used, and nothing beyond.
+    assert min(gains) == pytest.approx(gain[0], abs=0.02)
+    assert max(gains) == pytest.approx(gain[1], abs=0.02)
+    assert min(offsets) == pytest.approx(-offset, abs=0.01)
+    assert max(offsets) == pytest.approx(offset, abs=0.01)
+
+
+def test_wander_is_slow_and_muscle_noise_is_not(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_ECG_DATA", str(data_dir))
+    below_1_hz = {}
+    for kind, noise in noise_bank(Augment(wander=1.0, muscle=1.0), PARAMS).items():
+        power = np.abs(np.fft.rfft(noise)) ** 2
+        below_1_hz[kind] = power[np.fft.rfftfreq(len(noise), 1.0 / 125.0) < 1.0].sum() / power.sum()
+    assert below_1_hz["wander"] > 0.75
+    assert below_1_hz["muscle"] < 0.4
+
+
 def test_noise_is_the_first_half_only(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second halves may change as they like."""
     bank = {}

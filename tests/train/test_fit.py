@@ -261,6 +261,113 @@ def test_two_classes_are_one_sigmoid(data: WindowSet, tmp_path: Path) -> None:
     np.testing.assert_allclose(probs.sum(axis=1), 1.0, rtol=1e-6)
 
 
+# One step of a network of which all is known beforehand
+
+CLASSES = 5
+BIAS = np.array([1.0, 0.0, -0.5, 0.3, -1.0], np.float32)
+
+
+def known(n_classes: int) -> Any:
+    """A dense layer that says the same of every window."""
+    import tf_keras as keras
+
+    layers = [
+        keras.layers.Input((187, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(n_classes, "softmax", kernel_initializer="zeros",
+                           bias_initializer=keras.initializers.Constant(BIAS[:n_classes])),
+    ]  # fmt: skip
+    return keras.Sequential(layers, name="known")
+
+
+@pytest.fixture(scope="module")
+def beats() -> WindowSet:
+    """60 beats of five classes; a third of them train, in one step."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(CLASSES), [30, 12, 9, 6, 3]).astype(np.uint8)
+    one = np.zeros(60, np.int32)
+    return WindowSet.of(rng.random((60, 187), np.float32), labels, one, one, dataset="mitdb")
+
+
+STEP = Recipe(epochs=1, batch_size=64, warmup_epochs=0.0, learning_rate=1e-3, average_decay=0.5)
+
+
+def fit_known(data: WindowSet, folder: Path, recipe: Recipe = STEP) -> list[dict[str, Any]]:
+    from train.fit import fit
+
+    fit(known, data, split_in_three(data), recipe, PARAMS, 1, folder)
+    return [without_time(row) for row in json.loads((folder / "history.json").read_text())]
+
+
+def known_loss(data: WindowSet, *, balance: float = 0.0, smoothing: float = 0.0) -> float:
+    """Cross-entropy of the training part before the first step, by hand."""
+    labels = data.labels[split_in_three(data).train]
+    weights = (1.0 / np.bincount(labels)[labels]) ** balance
+    targets = np.eye(CLASSES)[labels] * (1.0 - smoothing) + smoothing / CLASSES
+    of_beat = -(targets * np.log(np.exp(BIAS) / np.exp(BIAS).sum())).sum(axis=1)
+    return float((weights * of_beat).sum() / weights.sum())
+
+
+def longest_step(folder: Path) -> float:
+    """By how much the weight that moved most did."""
+    kernel, bias = read_checkpoint(folder).weights
+    return float(max(np.abs(kernel).max(), np.abs(bias - BIAS).max()))
+
+
+def test_beats_that_test_decide_nothing(beats: WindowSet, tmp_path: Path) -> None:
+    test = split_in_three(beats).test
+    windows, labels = beats.windows.copy(), beats.labels.copy()
+    windows[test], labels[test] = np.nan, 0
+    recipe = replace(STEP, epochs=3)
+    seen = fit_known(beats, tmp_path / "seen", recipe)
+    assert fit_known(replace(beats, windows=windows, labels=labels), tmp_path / "unseen", recipe) == seen
+
+
+def test_the_mean_of_the_best_epoch_is_kept(beats: WindowSet, tmp_path: Path) -> None:
+    """What trains is class 1 alone, what validates class 0, which the network says at first."""
+    split = split_in_three(beats)
+    labels = beats.labels.copy()
+    labels[split.train], labels[split.validation] = 1, 0
+    recipe = replace(STEP, schedule="plateau", plateau_patience=9, learning_rate=0.02, epochs=6)
+    worse = fit_known(replace(beats, labels=labels), tmp_path / "six", recipe)
+    best = read_run(tmp_path / "six").best_epoch
+    assert best == 1
+    assert worse[-1]["validation_accuracy"] < 1.0
+    fit_known(replace(beats, labels=labels), tmp_path / "one", replace(recipe, epochs=1))
+    then = read_checkpoint(tmp_path / "one")
+    kept = known(CLASSES)
+    kept.load_weights(tmp_path / "six" / WEIGHTS)
+    assert same(kept.get_weights(), list(then.mean))
+    assert not same(kept.get_weights(), list(then.weights)), "not the weights as fitted"
+    assert not same(kept.get_weights(), list(read_checkpoint(tmp_path / "six").mean)), "not those of the last epoch"
+
+
+def test_classes_count_as_the_recipe_says(beats: WindowSet, tmp_path: Path) -> None:
+    (row,) = fit_known(beats, tmp_path / "run", replace(STEP, class_balance=1.0))
+    assert row["loss"] == pytest.approx(known_loss(beats, balance=1.0), rel=1e-5)
+    assert abs(known_loss(beats, balance=1.0) - known_loss(beats)) > 0.1
+
+
+def test_targets_are_smoothed_as_the_recipe_says(beats: WindowSet, tmp_path: Path) -> None:
+    (row,) = fit_known(beats, tmp_path / "run", replace(STEP, label_smoothing=0.3))
+    assert row["loss"] == pytest.approx(known_loss(beats, smoothing=0.3), rel=1e-5)
+    assert abs(known_loss(beats, smoothing=0.3) - known_loss(beats)) > 0.05
+
+
+def test_the_first_step_is_as_long_as_the_warm_up_says(beats: WindowSet, tmp_path: Path) -> None:
+    """Adam's first step is the rate for each weight, however long the gradient: 5 % of the peak at the start."""
+    fit_known(beats, tmp_path / "run", replace(STEP, warmup_epochs=1.0))
+    assert longest_step(tmp_path / "run") == pytest.approx(0.05 * 1e-3, rel=0.01)
+
+
+def test_a_gradient_is_clipped_as_the_recipe_says(beats: WindowSet, tmp_path: Path) -> None:
+    """One far below Adam's epsilon (1e-7) moves next to nothing; a long enough one is left alone."""
+    fit_known(beats, tmp_path / "clipped", replace(STEP, clip_norm=1e-9))
+    assert longest_step(tmp_path / "clipped") < 0.02 * 1e-3
+    fit_known(beats, tmp_path / "whole", replace(STEP, clip_norm=1e9))
+    assert longest_step(tmp_path / "whole") == pytest.approx(1e-3, rel=0.01)
+
+
 # Schedules and batches, without TensorFlow
 
 

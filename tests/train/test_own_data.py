@@ -177,6 +177,13 @@ def test_folders_and_records_that_are_not_there(folder: Path, tmp_path: Path) ->
     (folder / "dataset.toml").write_text(TOML.replace("N =", "r =").replace("V =", "n ="))
     with pytest.raises(DataError, match='no beat of the records has a symbol of "class_map"'):
         build_own(folder, PARAMS)
+    (folder / "dataset.toml").write_text(TOML)
+    notes = folder / "rec01.atr"
+    notes.write_bytes(notes.read_bytes()[:-2])
+    (folder / "rec02.hea").write_text("rec02\n")
+    with pytest.raises(DataError, match=r"rec01\.atr has no end mark.*rec02\.hea line 1.*\[patients\]"):
+        build_own(folder, PARAMS)
+    copy_excerpt(folder, "rec02")
     signals = folder / "rec02.dat"
     signals.write_bytes(signals.read_bytes()[:100])
     with pytest.raises(DataError, match=r"rec02\.dat has 100 bytes of"):

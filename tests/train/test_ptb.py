@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from edge_ecg.io import read_record, write_record
 from train.load import load_data
 from train.ptb import PTB_BEATS, PTB_PATIENTS, build_ptb, build_ptbdb, diagnosis_label
 from train.recordings import lead1_pieces
-from train.splits import N_FOLDS, split_of
+from train.splits import N_FOLDS, check_trains, split_of
 from train.windows import detect_record
 
 PARAMS = PreprocessParams()
@@ -110,12 +112,34 @@ def test_a_missing_lead_1_database_and_a_half_one(data_dir: Path, tmp_path: Path
         build_ptb(PARAMS, tmp_path)
     shutil.copy(data_dir / "ecgdb_lead1" / "data_Rpeaks" / "Rpeaks_subject_321.csv", folder / "data_Rpeaks")
     (folder / "data_ECG" / "subject_319.csv").write_text("0.1,0.2\nhello")
-    with pytest.raises(DataError, match=r"subject_319\.csv or its R peaks cannot be read"):
+    with pytest.raises(DataError, match=r"subject_319\.csv: expected 10 lines of 1250 values, found 2 values in"):
         build_ptb(PARAMS, tmp_path)
     (folder / "subjects.csv").write_text("subject,who\n319,me\n")
     with pytest.raises(DataError, match="is not the list of subjects"):
         build_ptb(PARAMS, tmp_path)
     assert not list((tmp_path / "runs").rglob("*.npz"))
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "told"),
+    [
+        ("data_ECG/subject_319.csv", lambda t: t[: t.rindex("\n", 0, -1) + 1], "found 9 lines; it is cut short"),
+        ("data_Rpeaks/Rpeaks_subject_319.csv", lambda t: t[: len(t) // 2 - 300], r"found \d+ values in line 5 of 5;"),
+        ("data_ECG/subject_319.csv", lambda t: "hello" + t[t.index(",") :], "expected numbers, .*hello"),
+        ("data_ECG/subject_319.csv", lambda t: "nan" + t[t.index(",") :], "line 1: expected finite numbers"),
+        ("subjects.csv", lambda t: t[: t.rindex("F,50")], "line 3: expected two numbers and a diagnosis, found"),
+        ("subjects.csv", lambda t: "", "expected a column subject, found nothing"),
+    ],
+    ids=["at-a-line-end", "in-a-line", "no-number", "nan", "list", "empty-list"],
+)
+def test_a_lead_1_file_cut_short_is_told_in_own_words(
+    data_dir: Path, tmp_path: Path, file: str, damage: Callable[[str], str], told: str
+) -> None:
+    folder = tmp_path / "ecgdb_lead1"
+    copy_lead1(data_dir / "ecgdb_lead1", folder, {"319": "Healthy", "321": "Myocardial infarction"})
+    (folder / file).write_text(damage((folder / file).read_text()))
+    with pytest.raises(DataError, match=rf"{re.escape(file)}.*{told}.*edge-ecg data fetch ecgdb_lead1"):
+        build_ptb(PARAMS, tmp_path)
 
 
 def test_the_lead_1_database(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +177,11 @@ def test_the_raw_records_there_are(data_dir: Path) -> None:
     assert set(data.records.tolist()) == {10, 14, 16}
     assert len(set(data.patients.tolist())) == 1, "side by side in one folder: one person's"
     assert set(data.labels.tolist()) == {1}
+    # All of them infarctions: to be tested on, not to learn from.
+    split = split_of(data, "random")
+    assert len(split.test)
+    with pytest.raises(DataError, match=r"two classes or more .*of ptbdb has \d+ beats of abnormal alone.*fetch ptbdb"):
+        check_trains(data, split)
     # By another way: the record's own second lead through the detector and the device's preprocessing.
     record = read_record(data_dir / "ptbdb" / "s0010_re")
     samples_mv = record.samples_mv([1])[:, 0].astype(np.float64)
@@ -174,6 +203,7 @@ def test_raw_records_by_diagnosis_and_by_patient_folder(data_dir: Path, tmp_path
     data = build_ptbdb(PARAMS, tmp_path)
     told = set(zip(data.records.tolist(), data.patients.tolist(), data.labels.tolist(), strict=True))
     assert told == {(26, 7, 1), (29, 7, 1), (306, 104, 0)}
+    check_trains(data, split_of(data, "random"))
     (folder / "patient104" / "s0306lre.dat").unlink()
     with pytest.raises(DataError, match=r"s0306lre\.dat is missing.*edge-ecg data fetch ptbdb"):
         build_ptbdb(PARAMS, tmp_path)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from edge_ecg.errors import DataError, UsageError
 from train.splits import DS1, DS1_VALIDATION, DS2, N_FOLDS, PACED, RANDOM_TEST_COUNTS, Split, split_of
-from train.windows import MITDB_COUNTS, WindowSet
+from train.window_set import WindowSet
+from train.windows import MITDB_COUNTS
 
 
 def beats(labels: list[int], patients: list[int], dataset: str = "ptb", label_set: str = "binary") -> WindowSet:

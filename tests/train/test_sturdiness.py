@@ -11,11 +11,14 @@ import pytest
 from edge_ecg.dsp.preprocess import PreprocessParams, windows_of_record
 from edge_ecg.errors import DataError, UsageError
 from edge_ecg.infer import open_classifier
+from edge_ecg.io import read_annotations, read_record, write_annotations, write_record
+from edge_ecg.sources.virtual import EXCERPT
 from train import sturdiness
 from train.noise import scale_for_snr
 from train.splits import Split
-from train.sturdiness import CONDITIONS, Heard, Sturdiness, disturbed_windows, sturdiness_of
+from train.sturdiness import CONDITIONS, Heard, Part, Sturdiness, disturbed_windows, sturdiness_of
 from train.window_set import WindowSet
+from train.windows import build_windows
 
 PARAMS = PreprocessParams()
 FS_HZ = 360.0
@@ -125,6 +128,83 @@ def test_other_data_sets_and_windows_are_refused() -> None:
         data = WindowSet.of(*some, dataset=dataset, segmentation=segmentation)
         with pytest.raises(UsageError, match="Leave --sturdy out"):
             sturdiness_of(lambda w: w[:, :5], data, split, PARAMS)
+
+
+class Minute:
+    """A minute of the shipped record as mitdb's 101, a noise, and the windows that a classifier is asked about."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.noise = np.random.default_rng(7).integers(-200, 200, (9_000, 1))
+        (root / "mitdb").mkdir()
+        (root / "nstdb").mkdir()
+        record, notes = read_record(EXCERPT), read_annotations(EXCERPT)
+        at = notes.sample < 60 * 360
+        write_record(root / "mitdb" / "101", record.counts[: 60 * 360], 360.0, ["MLII", "V1"], baseline=1024)
+        symbols = [s for s, here in zip(notes.symbol, at, strict=True) if here]
+        write_annotations(root / "mitdb" / "101", notes.of(notes.sample[at], symbols))
+        self.data = build_windows([root / "mitdb" / "101"], PARAMS)
+        beats = np.arange(len(self.data.labels))
+        self.split = Split("random", beats[::3], beats[1::3], beats[2::3], patients_on_both_sides=True)
+
+    def asked(self, part: Part, noise: np.ndarray) -> dict[str, np.ndarray]:
+        """The windows under each condition with this noise, ``(n_beats, 187)``."""
+        write_record(self.root / "nstdb" / "ma", noise, 360.0, ["noise1"])
+        seen: list[np.ndarray] = []
+
+        def say(windows: np.ndarray) -> np.ndarray:
+            seen.append(windows)
+            return np.tile(np.eye(5)[0], (len(windows), 1))
+
+        found = sturdiness_of(say, self.data, self.split, PARAMS, self.root, part=part)
+        assert (found.part, found.n) == (part, len(seen[0]))
+        return dict(zip(CONDITIONS, seen, strict=True))
+
+    def with_half(self, which: int) -> np.ndarray:
+        """The noise, one half of it another."""
+        other = self.noise.copy()
+        half = other[:4_500] if which == 0 else other[4_500:]
+        half[:] = np.random.default_rng(8).integers(-200, 200, half.shape)
+        return other
+
+
+@pytest.fixture
+def minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Minute:
+    monkeypatch.setenv("EDGE_ECG_DATA", str(tmp_path))
+    monkeypatch.setenv("EDGE_ECG_RUNS", str(tmp_path / "runs"))
+    return Minute(tmp_path)
+
+
+@pytest.mark.parametrize(("part", "own_half"), [("test", 1), ("validation", 0)])
+def test_each_part_has_its_own_half_of_the_noise(minute: Minute, part: Part, own_half: int) -> None:
+    before = minute.asked(part, minute.noise)
+    at = getattr(minute.split, part)
+    assert np.array_equal(before["clean"], minute.data.windows[at]), "its own beats"
+    # The half of the others may change as it likes.
+    after = minute.asked(part, minute.with_half(1 - own_half))
+    for name in CONDITIONS:
+        assert np.array_equal(after[name], before[name]), name
+    after = minute.asked(part, minute.with_half(own_half))
+    assert not np.array_equal(after["ma_12db"], before["ma_12db"])
+    assert np.array_equal(after["gain_step"], before["gain_step"])
+
+
+def test_what_is_kept_of_one_part_is_not_the_others(minute: Minute) -> None:
+    """Even of the same beats: their noise differs."""
+    beats = minute.split.test
+    minute.split = Split("random", minute.split.train, beats, beats, patients_on_both_sides=True)
+    test, validation = (minute.asked(part, minute.noise) for part in ("test", "validation"))
+    assert np.array_equal(test["clean"], validation["clean"])
+    assert not np.array_equal(test["ma_12db"], validation["ma_12db"])
+    assert len(list((minute.root / "runs").rglob("sturdy-*.npz"))) == 2
+
+
+def test_the_part_is_told_with_the_figures() -> None:
+    about = {part: Sturdiness(1, "random", "MLII", (), part) for part in ("test", "validation")}
+    assert "test beats of the split" in about["test"].lines()[0]
+    assert "second half" in about["test"].what("ma_12db")
+    assert "validation beats of the split" in about["validation"].to_json()["rules"]
+    assert "first half" in about["validation"].what("ma_12db")
 
 
 def test_the_shipped_bundle_on_two_real_records(

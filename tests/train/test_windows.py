@@ -12,14 +12,15 @@ import pytest
 
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError, UsageError
-from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record, write_record
+from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record, write_annotations, write_record
 from edge_ecg.labels import AAMI5
 from edge_ecg.sources.virtual import EXCERPT
 from train.load import load_data
 from train.paper_windows import paper_windows
 from train.record_files import RecordFiles
 from train.room import check_room, free_memory_bytes
-from train.windows import MITDB_COUNTS, WindowSet, build_mitdb, build_windows, record_windows, runs_root
+from train.window_set import WindowSet, runs_root
+from train.windows import MITDB_COUNTS, build_mitdb, build_windows, detect_record, detected_r, record_windows
 
 PARAMS = PreprocessParams()
 
@@ -62,11 +63,33 @@ def test_201_and_202_are_one_person(tmp_path: Path) -> None:
     assert set(data.patients[data.records == 202].tolist()) == {201}
 
 
-def test_a_broken_record_is_refused(tmp_path: Path) -> None:
+def test_r_is_the_detectors_own_where_it_found_the_beat() -> None:
+    record = read_record(EXCERPT)
+    fs_hz, samples_mv = record.header.fs_hz, record.samples_mv([0])[: 60 * 360, 0].astype(np.float64)
+    own = detect_record(samples_mv, fs_hz)
+    in_between = 0.5 * (own[20] + own[21])  # far from both: an annotation that no detection matches
+    for off_samples in (-9.0, 9.0):
+        annotated = np.sort(np.append(own[5:50] + off_samples, in_between))
+        moved = detected_r(samples_mv, fs_hz, annotated)
+        np.testing.assert_array_equal(moved, np.sort(np.append(own[5:50], in_between)))
+
+
+def test_windows_begin_at_the_detectors_r(tmp_path: Path) -> None:
+    """Who annotates 25 ms late gets the same windows."""
+    stem = copy_excerpt(tmp_path, "101")
+    notes = read_annotations(stem)
+    write_annotations(stem, notes.of(notes.sample + 9, notes.symbol))
+    windows, late = record_windows(EXCERPT, PARAMS)[0], record_windows(stem, PARAMS)[0]
+    assert (windows == late).all(axis=1).mean() > 0.95
+
+
+def test_a_broken_record_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stem = copy_excerpt(tmp_path, "101")
     stem.with_suffix(".dat").write_bytes(stem.with_suffix(".dat").read_bytes()[:3000])
     with pytest.raises(DataError, match="cut short"):
         build_windows([stem], PARAMS)
+    # What is told next begins a line of its own.
+    assert re.search(r"beat windows.*\n$", capsys.readouterr().err)
 
 
 def test_another_database_in_its_place_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +113,23 @@ def test_a_half_downloaded_database_names_its_files_and_the_fetch(tmp_path: Path
     with pytest.raises(DataError, match=r"101\.atr is missing.*103\.dat has \d+ bytes of \d+.*104\.") as raised:
         build_mitdb(PARAMS, tmp_path)
     assert "edge-ecg data fetch mitdb" in raised.value.hint
+
+
+def test_annotations_cut_short_and_damaged_headers_are_told_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("101", "103", "105"):
+        copy_excerpt(tmp_path / "mitdb", name)
+    (tmp_path / "mitdb" / "RECORDS").write_text("101\n103\n105\n")
+    (tmp_path / "mitdb" / "101.hea").write_text("101 two 360 100\n")
+    notes = tmp_path / "mitdb" / "103.atr"
+    notes.write_bytes(notes.read_bytes()[:-2])
+    (tmp_path / "mitdb" / "105.dat").write_bytes(b"")
+    with pytest.raises(DataError) as raised:
+        build_mitdb(PARAMS, tmp_path)
+    assert re.search(r"101\.hea line 1.*103\.atr has no end mark.*105\.dat has 0 bytes of", raised.value.message)
+    assert "edge-ecg data fetch mitdb" in raised.value.hint
+    assert "beat windows" not in capsys.readouterr().err
 
 
 def test_a_file_that_was_damaged_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -12,9 +13,13 @@ import pytest
 
 from edge_ecg.cli.main import run
 from edge_ecg.dsp.preprocess import PreprocessParams
-from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, write_run
+from edge_ecg.sources.virtual import EXCERPT
+from train.cli import _read_recipe, _released_recipe
+from train.load import NETWORKS
+from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, read_run, write_run
+from train.run_folder import training_in
 from train.splits import Split, split_of
-from train.windows import WindowSet
+from train.window_set import WindowSet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*")
 
@@ -45,6 +50,8 @@ def one_error(captured: object) -> str:
         ("epoch = 3", 'unknown key "epoch". Did you mean "epochs"?'),
         ('schedule = "cosin"', 'Did you mean "cosine"'),
         ("patience = -1", '"patience" must not be negative'),
+        ("dropout_scale = 3.0", '"dropout_scale" must be from 0 to 2'),
+        ('compute = "bfloat"', 'Did you mean "bfloat16"'),
         ("class_balance = 2.0", '"class_balance" must be from 0 to 1'),
         ("[augment]\nmusle = 0.2", 'unknown key "augment.musle". Did you mean "augment.muscle"?'),
         ("[augment]\nmuscle = 2.0", '"augment.muscle" is a probability'),
@@ -71,22 +78,25 @@ def test_mistakes_are_told_before_the_work_begins(
     (tmp_path / "held").mkdir()
     (tmp_path / "held" / "run.json").touch()
     (tmp_path / "file").touch()
+    plain = tmp_path / "plain.toml"
+    plain.write_text("epochs = 2\n")
     for code, args, told in (
         (2, [*start, "--out", str(tmp_path / "held")], "holds a run already"),
-        (2, [*start, "--out", str(tmp_path / "file")], "cannot make the run folder"),
+        (2, [*start, "--out", str(tmp_path / "file")], "cannot write to the run folder"),
         (2, [*start, "--config", str(tmp_path / "absent.toml")], "absent.toml"),
         (2, [*start, "--epochs", "0"], "--epochs"),
         (2, ["train", "--network", "vgg", "--data", "mitdb"], "baseline"),
         (2, ["train", "--data", "mitdb"], "Give --network (baseline, deep_residual, residual) and --data (mitdb"),
-        (2, ["train", "--network", "baseline", "--data", "nodb"], "no data set 'nodb'"),
+        (2, ["train", "--network", "baseline", "--data", "nodb", "--config", str(plain)], "no data set 'nodb'"),
         (2, [*start, "--split", "patient"], "no split 'patient' of mitdb"),
         (2, [*start, "--fold", "1"], "no fold 1"),
         (5, ["train", "--resume", "absent"], "no run 'absent'"),
         (2, ["train", "--resume", "absent", "--seed", "2", "--data", "mitdb"], "--data, --seed means nothing with"),
-        (5, start, "edge-ecg data fetch mitdb"),
+        (5, start, "edge-ecg data fetch nstdb"),
+        (5, [*start, "--config", str(plain)], "edge-ecg data fetch mitdb"),
         (5, ["evaluate", "mitdb-baseline-int8"], "edge-ecg data fetch mitdb"),
         (3, ["evaluate", "nope"], "no model 'nope'"),
-        (2, ["convert", "somewhere"], "Give --int8"),
+        (2, ["convert", "somewhere"], "Give one of --int8"),
         (5, ["convert", "--int8", "absent"], "no run 'absent'"),
     ):
         assert run(args) == code, args
@@ -143,10 +153,77 @@ def test_a_run_that_cannot_be_resumed(capsys: pytest.CaptureFixture[str], tmp_pa
     for code, info, told in (
         (5, info_with(schema_version=RUN_SCHEMA - 1), "not a run of this version"),
         (2, info_with(epochs_done=36), "is done, all 36 epochs of it. Convert it: edge-ecg convert --int8"),
+        (2, info_with(recipe=Recipe(patience=3), epochs_done=9, best_epoch=6), "is done, nothing better in 3 epochs"),
     ):
         write_run(folder, info)
         assert run(["train", "--resume", str(folder)]) == code
         assert told in one_error(capsys.readouterr())
+
+
+def test_a_run_that_another_process_trains_is_left_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with training_in(folder):
+        start = ["train", "--network", "baseline", "--data", "mitdb", "--out", str(folder)]
+        for args in (start, ["train", "--resume", str(folder)]):
+            assert run(args) == 2
+            assert "is being trained by another process" in one_error(capsys.readouterr())
+            write_run(folder, info_with())
+            (folder / WEIGHTS).touch()
+
+
+class CtrlC(io.StringIO):
+    """A terminal on which somebody stops the training when it shows a text."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self._at = at
+
+    def write(self, text: str) -> int:
+        if self._at in text:
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+def test_a_training_that_was_stopped_says_so_and_goes_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_ECG_RUNS", str(tmp_path / "runs"))
+    mine, recipe, folder = tmp_path / "mine", tmp_path / "plain.toml", tmp_path / "run"
+    mine.mkdir()
+    patients = ("rec01", "rec02", "rec03")
+    for name in patients:
+        for suffix in (".dat", ".atr"):
+            shutil.copy(EXCERPT.with_suffix(suffix), mine / f"{name}{suffix}")
+        header = EXCERPT.with_suffix(".hea").read_text(encoding="utf-8")
+        (mine / f"{name}.hea").write_text(header.replace("mitdb_223", name), encoding="utf-8")
+    people = "".join(f"{name} = {k}\n" for k, name in enumerate(patients))
+    toml = f'label_set = "binary"\nlead = "MLII"\n[class_map]\nN = "normal"\nV = "abnormal"\n[patients]\n{people}'
+    (mine / "dataset.toml").write_text(toml)
+    recipe.write_text("epochs = 3\n")
+    start = ["train", "--network", "baseline", "--data", str(mine), "--config", str(recipe), "--out", str(folder)]
+    with monkeypatch.context() as patch:
+        terminal = CtrlC(at="epoch 2/3")
+        patch.setattr("sys.stdout", terminal)
+        assert run(start) == 130
+    said = terminal.getvalue()
+    assert f"stopped; the best of 1 epochs is kept. To go on: edge-ecg train --resume {folder}\n" in said
+    assert "next:" not in said
+    assert one_error(capsys.readouterr()) == "edge-ecg: stopped"
+    assert read_run(folder).epochs_done == 1
+
+    assert run(["train", "--resume", str(folder)]) == 0
+    assert f"next: edge-ecg convert --int8 {folder}" in capsys.readouterr().out
+    assert run(["train", "--resume", str(folder)]) == 2
+    assert "is done, all 3 epochs of it" in one_error(capsys.readouterr())
+
+
+def test_a_data_set_may_have_recipes_of_its_own() -> None:
+    for network in NETWORKS:
+        assert _released_recipe(network, "ptb").name == f"{network}-ptb.toml"
+        for dataset in ("mitdb", "ptbdb", "/somewhere/ptb"):
+            assert _released_recipe(network, dataset).name == f"{network}.toml"
+    own, other = (_read_recipe(_released_recipe("baseline", dataset)) for dataset in ("ptb", "mitdb"))
+    assert own != other
 
 
 def test_too_little_disk_is_told_before_the_work_begins(

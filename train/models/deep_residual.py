@@ -58,4 +58,4 @@ def build(n_classes: int, config: Config = Config()) -> Any:
     for units in config.dense:
         x = layers.Dense(units, activation="relu")(x)
     activation = "sigmoid" if n_classes == 1 else "softmax"
-    return Model(inputs, layers.Dense(n_classes, activation=activation)(x), name="deep_residual")
+    return Model(inputs, layers.Dense(n_classes, activation=activation, dtype="float32")(x), name="deep_residual")
