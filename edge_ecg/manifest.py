@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,12 @@ from edge_ecg.schema import decode
 __all__ = [
     "Bundle",
     "ClassMetrics",
+    "DisturbedMetrics",
     "Metrics",
     "ModelManifest",
+    "PatientMetrics",
     "SeedFigures",
+    "SturdinessMetrics",
     "TensorSpec",
     "find_bundle",
     "load_bundle",
@@ -59,14 +63,54 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class PatientMetrics:
+    """``n`` patients of one class each, labelled by the mean probability of their beats: figures as fractions."""
+
+    n: int
+    accuracy: float
+    roc_auc: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
-    """Figures on the test part of a split, as fractions; ``confusion`` has the reference in its rows."""
+    """Figures on the test part of a split, as fractions; ``confusion`` has the reference in its rows.
+
+    Attributes
+    ----------
+    roc_auc
+        Area under the ROC curve of the second class, for two classes.
+    per_patient
+        For two classes and test people who did not train it, each of one class.
+    """
 
     n: int
     accuracy: float
     macro_f1: float
     per_class: dict[str, ClassMetrics]
     confusion: tuple[tuple[int, ...], ...]
+    roc_auc: float | None = None
+    per_patient: PatientMetrics | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DisturbedMetrics:
+    """Under one disturbance: what was done, figures as fractions, loss in points of accuracy."""
+
+    what: str
+    accuracy: float
+    macro_f1: float
+    loss_points: float
+
+
+@dataclass(frozen=True, slots=True)
+class SturdinessMetrics:
+    """The ``n`` test beats again, their records disturbed; by condition, the undisturbed one first."""
+
+    n: int
+    split: str
+    lead: str
+    rules: str
+    conditions: dict[str, DisturbedMetrics]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +128,8 @@ class ModelManifest:
 
     Attributes
     ----------
+    id
+        Letters, digits, ``-``, ``_`` and ``.``: it becomes the name of files.
     dataset
         Name of the data set, or of the folder of own data, without its path.
     segmentation
@@ -92,6 +138,8 @@ class ModelManifest:
         Which fold of how many was the test; None for a split without folds.
     bench_only
         For evaluation and benchmarks; `edge_ecg.infer.open_classifier` refuses it.
+    sturdiness
+        What disturbed records cost; None when it was not measured.
     """
 
     schema_version: int
@@ -126,8 +174,11 @@ class ModelManifest:
     fold: int | None = None
     n_folds: int | None = None
     bench_only: bool = False
+    sturdiness: SturdinessMetrics | None = None
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.-]*", self.id):
+            raise ValueError(f'"id" must be of letters, digits, "-", "_" and ".", found {self.id!r}')
         if self.segmentation == "paper" and not self.bench_only:
             raise ValueError('"segmentation" is "paper", which looks ahead: "bench_only" must be true')
 

@@ -5,26 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import shlex
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_ecg import __version__
 from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION
 from edge_ecg.errors import UsageError
 from edge_ecg.infer.golden import GoldenBeat, GoldenBeats, check_golden
 from edge_ecg.infer.tflite import TfliteClassifier
-from edge_ecg.labels import LABEL_SETS
 from edge_ecg.manifest import (
     SCHEMA_VERSION,
     Bundle,
-    ClassMetrics,
     Metrics,
     ModelManifest,
     SeedFigures,
@@ -32,13 +30,15 @@ from edge_ecg.manifest import (
     load_bundle,
 )
 from edge_ecg.schema import encode
-from edge_ecg.scoring.confusion import Confusion
 from quantize.card import card, data_credit
+from quantize.figures import split_metrics, sturdiness_metrics
+from quantize.source import Source
 from train.run import RunInfo
 from train.splits import Split
-from train.windows import WindowSet
+from train.sturdiness import sturdiness_of
+from train.window_set import WindowSet
 
-__all__ = ["bundle_id", "check_target", "metrics_of", "write_bundle"]
+__all__ = ["bundle_id", "check_target", "write_bundle"]
 
 INTENDED_USE = (
     "Research and teaching: labels of single heartbeats of one ECG lead. Not a medical device; not for diagnosis, "
@@ -49,24 +49,13 @@ _GOLDEN_PER_CLASS = 4
 
 
 def bundle_id(run: RunInfo, precision: str) -> str:
-    """What a bundle of the run is called: data set, segmentation unless it is the device's, network, precision."""
+    """What a bundle of the run is called: data set, network, precision; segmentation and split where not the usual."""
+    # A folder of own data may be called anything; the id becomes the name of files.
+    title = re.sub(r"[^\w.-]+", "-", Path(run.dataset).name).strip(".-") or "data"
     segmentation = () if run.segmentation == "causal" else (run.segmentation,)
-    return "-".join([Path(run.dataset).name, *segmentation, run.network, precision])
-
-
-def metrics_of(reference: NDArray[np.uint8], probs: NDArray[np.float32], labels: tuple[str, ...]) -> Metrics:
-    """Figures of a model from its probabilities ``(n, n_classes)``."""
-    confusion = Confusion.of(reference, probs.argmax(axis=1), len(labels))
-    return Metrics(
-        n=len(reference),
-        accuracy=confusion.accuracy,
-        macro_f1=confusion.macro_f1,
-        per_class={
-            name: ClassMetrics(f.n, f.se, f.ppv, f.f1)
-            for name, f in zip(labels, confusion.per_class(), strict=True)
-        },
-        confusion=tuple(tuple(int(v) for v in row) for row in confusion.counts),
-    )
+    split = () if run.split == "random" else (run.split,)
+    fold = () if run.fold is None else (f"fold{run.fold}",)
+    return "-".join([title, *segmentation, run.network, *split, *fold, precision])
 
 
 def check_target(folder: Path) -> None:
@@ -91,45 +80,43 @@ def check_target(folder: Path) -> None:
 
 def write_bundle(
     model: bytes,
-    run: RunInfo,
-    data: WindowSet,
-    split: Split,
-    float_probs: NDArray[np.float32],
     precision: str,
-    commands: tuple[str, ...],
+    source: Source,
     folder: Path,
-    other_splits: Mapping[str, Metrics],
-    seeds: Mapping[str, SeedFigures],
     *,
+    commands: Sequence[str] = (),
+    other_splits: Mapping[str, Metrics] | None = None,
+    seeds: Mapping[str, SeedFigures] | None = None,
+    sturdy: bool = False,
     bench_only: bool = False,
 ) -> Bundle:
     """Score a converted model on the test part, write its bundle to ``folder`` and check it.
 
     Parameters
     ----------
-    model
-        The .tflite file.
-    run
+    model, precision
+        The .tflite file, and which of `quantize.precision.PRECISIONS` it has.
+    source
         The run it was converted from.
-    data, split
-        The beats, and which of them are the test part.
-    float_probs
-        ``(n_test, n_classes)`` of the float model on the test part.
-    precision
-        ``int8`` and so on.
-    commands
-        The exact commands that made it; of paths that lead elsewhere the last name is kept.
     folder
         Where the bundle goes; an older bundle there is replaced (see `check_target`).
+    commands
+        The exact commands that made it; of paths that lead elsewhere the last name is kept.
     other_splits
         Figures of the same recipe on other splits.
     seeds
         Validation figures of the seeds that this one was chosen from.
+    sturdy
+        Whether to score it on disturbed records too (`train.sturdiness`).
     bench_only
         Whether devices shall refuse it.
     """
+    from train.fit import predict
+
     check_target(folder)
-    labels = LABEL_SETS[run.label_set]
+    run, data, split = source.info, source.data, source.split
+    windows = data.windows[split.test]
+    float_metrics = split_metrics(predict(source.network, windows), data, split)
     spec_in, spec_out = _tensors(model)
     # The name is part of the golden check, so it is known before the figures are.
     manifest = ModelManifest(
@@ -150,30 +137,34 @@ def write_bundle(
         split=run.split,
         patients_on_both_sides=run.patients_on_both_sides,
         seed=run.seed,
-        metrics=metrics_of(data.labels[split.test], float_probs, labels),
-        float_metrics=metrics_of(data.labels[split.test], float_probs, labels),
+        metrics=float_metrics,
+        float_metrics=float_metrics,
         data_sha256=run.data_sha256,
         n_parameters=run.n_parameters,
         commands=tuple(_without_paths(command, data.title) for command in commands),
         tool_versions={**run.versions, "edge-ecg": __version__, "python": platform.python_version()},
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         intended_use=INTENDED_USE,
-        metrics_of_other_splits=dict(other_splits),
-        seeds=dict(seeds),
+        metrics_of_other_splits=dict(other_splits or {}),
+        seeds=dict(seeds or {}),
         segmentation=run.segmentation,
         fold=run.fold,
         n_folds=run.n_folds,
         bench_only=bench_only,
     )
     classifier = TfliteClassifier(Bundle(folder, manifest, model))
-    probs = np.stack([classifier.classify(w) for w in data.windows[split.test]])
-    manifest = replace(manifest, metrics=metrics_of(data.labels[split.test], probs, labels))
+    say = classifier.classify_many
+    manifest = replace(
+        manifest,
+        metrics=split_metrics(say(windows), data, split),
+        sturdiness=sturdiness_metrics(sturdiness_of(say, data, split, run.preprocessing)) if sturdy else None,
+    )
     with tempfile.TemporaryDirectory(dir=folder.resolve().parent) as scratch:
         new = Path(scratch) / "bundle"
         new.mkdir()
         (new / "model.tflite").write_bytes(model)
         (new / "manifest.json").write_text(json.dumps(encode(manifest), indent=2) + "\n")
-        golden = encode(_golden(classifier, data, split, labels))
+        golden = encode(_golden(classifier, data, split, manifest.labels))
         (new / "golden.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
         (new / "card.md").write_text(card(manifest))
         check_golden(load_bundle(new))

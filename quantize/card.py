@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edge_ecg.datasets import CATALOGUE
 from edge_ecg.manifest import Metrics, ModelManifest
 
@@ -15,6 +17,13 @@ _INFARCTION = (
 )
 _MEANING = {"ptb": _INFARCTION, "ptbdb": _INFARCTION}
 """What the classes of a binary data set say."""
+
+_WHOSE = {
+    "inter": "people it has not seen (but for 202, the same person as 201)",
+    "patient": "people it has not seen: each fold by the model of the other folds",
+    "random": "people whose other beats trained it",
+}
+"""The beats of another split, of whom; `inter` is a split of mitdb only."""
 
 
 def card(m: ModelManifest) -> str:
@@ -34,19 +43,16 @@ labels {", ".join(m.labels)} (class map `{m.label_set}`), lead {m.lead}.{_MEANIN
 ## Figures: test part of the `{m.split}` split{fold}, {m.metrics.n:,} beats, {_positions(m)} beats, lead {m.lead}
 Patients on both sides of the split: {both}.
 
-| | accuracy | macro F1 |
-|---|---|---|
-| {m.precision} (this file) | {m.metrics.accuracy:.4f} | {m.metrics.macro_f1:.4f} |
-| float32 (before conversion) | {m.float_metrics.accuracy:.4f} | {m.float_metrics.macro_f1:.4f} |
+{_figures({f"{m.precision} (this file)": m.metrics, "float32 (before conversion)": m.float_metrics})}
 
 {_classes(m.metrics)}
-{_other_splits(m)}
+{_per_patient(m.metrics)}
 Confusion (rows: experts, columns: model, in the order {" ".join(m.labels)}):
 
 ```
 {_confusion(m.metrics)}
 ```
-
+{_other_splits(m)}{_sturdiness(m)}
 ## What it sees
 {_windows(m)}
 
@@ -110,12 +116,55 @@ def _other_splits(m: ModelManifest) -> str:
     for name, x in m.metrics_of_other_splits.items():
         lines.append(
             f"""
-### The same recipe on the `{name}` split, {x.n:,} beats of people it has not seen (but for 202, the same person as 201): accuracy {x.accuracy:.4f}, macro F1 {x.macro_f1:.4f}
+### The same recipe on the `{name}` split, {x.n:,} beats of {_WHOSE.get(name, "that split")}
+
+{_figures({m.precision: x})}
 
 {_classes(x)}
-"""
+{_per_patient(x)}"""
         )
     return "".join(lines)
+
+
+def _figures(rows: Mapping[str, Metrics]) -> str:
+    of_two = any(x.roc_auc is not None for x in rows.values())
+    lines = [f"| | accuracy | macro F1 |{' ROC AUC |' if of_two else ''}", f"|---|---|---|{'---|' if of_two else ''}"]
+    for name, x in rows.items():
+        area = f" {_area(x.roc_auc)} |" if of_two else ""
+        lines.append(f"| {name} | {x.accuracy:.4f} | {x.macro_f1:.4f} |{area}")
+    return "\n".join(lines)
+
+
+def _per_patient(x: Metrics) -> str:
+    p = x.per_patient
+    if p is None:
+        return ""
+    return (
+        f"\nPer patient, by the mean probability of their beats: {p.n} patients, accuracy {p.accuracy:.4f}, "
+        f"ROC AUC {_area(p.roc_auc)}.\n"
+    )
+
+
+def _area(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _sturdiness(m: ModelManifest) -> str:
+    x = m.sturdiness
+    if x is None:
+        return ""
+    rows = "\n".join(
+        f"| `{name}` | {c.what} | {c.accuracy:.4f} | {c.macro_f1:.4f} | {c.loss_points:.2f} |"
+        for name, c in x.conditions.items()
+    )
+    return f"""
+## Sturdiness: the {x.n:,} test beats of the `{x.split}` split again, lead {x.lead}
+Each record was disturbed as a whole before the device's preprocessing cut its beats. Rules: {x.rules}.
+
+| condition | what was done | accuracy | macro F1 | points lost |
+|---|---|---|---|---|
+{rows}
+"""
 
 
 def _classes(metrics: Metrics) -> str:

@@ -3,99 +3,116 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from edge_ecg.errors import UsageError
-from edge_ecg.manifest import Metrics, SeedFigures
+from edge_ecg.manifest import ModelManifest
 from quantize.bundle import bundle_id, check_target
-from quantize.convert import convert_run
-from train.run import RunInfo, find_run, read_run
+from quantize.convert import convert_source
+from quantize.other_runs import metrics_by_split, runs_by_split, seeds_among
+from quantize.precision import PRECISIONS
+from quantize.source import open_source
+from train.run import find_run, read_run
+from train.sturdiness import check_sturdy
 
 __all__ = ["convert"]
 
 
+def _precision_flags(command: Callable[..., None]) -> Callable[..., None]:
+    for name in reversed(PRECISIONS):
+        command = click.option(f"--{name}", name, is_flag=True, help=PRECISIONS[name].what)(command)
+    return command
+
+
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("--int8", "precision", flag_value="int8", help="Full int8: int8 in, int8 out, no float operator.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle; default ./DATA-NETWORK-PRECISION.")
-@click.option("--other-split", metavar="RUN", help="The same recipe on another split: its figures stand beside.")
+@_precision_flags
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle; default: its id, here.")
+@click.option("--other-split", "other_splits", metavar="RUN", multiple=True,
+              help="The same recipe on another split: its figures stand beside. Again for each fold, all are needed.")
 @click.option("--among", metavar="RUN", multiple=True, help="Another seed that RUN was chosen from, by validation.")
+@click.option("--sturdy", is_flag=True, help="Score it on disturbed records too (mitdb): 2 minutes, once a split.")
 @click.option("--bench-only", is_flag=True, help="A bundle that devices refuse: for runs of windows that look ahead.")
-@click.option("--calibration-seed", type=int, default=0, show_default=True, help="Of the representative beats.")
+@click.option("--calibration-seed", type=int, help="Of the representative beats; default 0.")
 def convert(
     run: str,
-    precision: str | None,
     out: Path | None,
-    other_split: str | None,
+    other_splits: tuple[str, ...],
     among: tuple[str, ...],
+    sturdy: bool,
     bench_only: bool,
-    calibration_seed: int,
+    calibration_seed: int | None,
+    **precisions: bool,
 ) -> None:
-    """Quantise a trained run into a bundle that a device can run.
+    """Convert a trained run into a bundle that a device can run.
 
     \b
     Example:
-      edge-ecg convert --int8 ~/.cache/edge-ecg/runs/mitdb-baseline-random-seed1
+      edge-ecg convert --int8 mitdb-baseline-random-seed1 --other-split mitdb-baseline-inter-seed1
+      edge-ecg convert --float32 ~/.cache/edge-ecg/runs/mitdb-baseline-random-seed1 --out here
     """
-    if precision is None:
-        raise UsageError("which precision?", "Give --int8")
+    precision = _chosen(precisions)
+    if calibration_seed is not None and not PRECISIONS[precision].is_calibrated:
+        raise UsageError(f"--calibration-seed means nothing with --{precision}", "Leave it out")
+    seed = calibration_seed or 0
     folder = find_run(run)
-    info = read_run(folder)
-    target = out or Path(bundle_id(info, precision))
+    target = out or Path(bundle_id(read_run(folder), precision))
     check_target(target)
-    again = ["edge-ecg", "convert", f"--{precision}", folder.name, "--calibration-seed", str(calibration_seed)]
-    again += ["--bench-only"] if bench_only else []
-    commands: tuple[str, ...] = ()
-    others: dict[str, Metrics] = {}
-    if other_split is not None:
-        other = find_run(other_split)
-        other_info = read_run(other)
-        if not _same_recipe(info, other_info) or (info.split, other_info.split) != ("random", "inter"):
-            raise UsageError(
-                f"{other} is not the recipe of {folder.name} on the inter split", "Train it with --split inter"
-            )
-        with tempfile.TemporaryDirectory() as scratch:
-            bundle = convert_run(
-                other, Path(scratch) / "bundle", calibration_seed=calibration_seed, bench_only=bench_only
-            )
-        others[other_info.split] = bundle.manifest.metrics
-        commands = (other_info.command,)
-        again += ["--other-split", other.name]
-    seeds = _seeds(folder, info, among)
-    for name in among:
-        again += ["--among", find_run(name).name]
-    bundle = convert_run(
-        folder,
+    seeds_of = [find_run(name) for name in among]
+    seeds = seeds_among(folder, seeds_of)
+    others = runs_by_split(folder, [find_run(name) for name in other_splits])
+    source = open_source(folder, bench_only=bench_only)
+    if sturdy:
+        check_sturdy(source.data)
+    again = ["edge-ecg", "convert", f"--{precision}", folder.name]
+    again += ["--calibration-seed", str(seed)] if PRECISIONS[precision].is_calibrated else []
+    other_runs = [other for runs in others.values() for other in runs]
+    for option, names in {"--other-split": other_runs, "--among": seeds_of}.items():
+        again += [arg for name in names for arg in (option, name.name)]
+    again += [*(["--sturdy"] if sturdy else []), *(["--bench-only"] if bench_only else [])]
+    bundle = convert_source(
+        source,
+        precision,
         target,
-        calibration_seed=calibration_seed,
-        commands=(*commands, shlex.join(again)),
-        other_splits=others,
+        calibration_seed=seed,
+        commands=(*(read_run(other).command for other in other_runs), shlex.join(again)),
+        other_splits=metrics_by_split(others, precision, calibration_seed=seed, bench_only=bench_only),
         seeds=seeds,
+        sturdy=sturdy,
         bench_only=bench_only,
     )
-    m = bundle.manifest
-    click.echo(f"{'':18} accuracy  macro F1")
-    rows = {f"float32, {m.split}": m.float_metrics, f"{m.precision}, {m.split}": m.metrics}
+    click.echo("\n".join([*_lines(bundle.manifest), f"bundle: {target} ({bundle.manifest.bytes:,} bytes)"]))
+    click.echo(f"next: edge-ecg models verify {shlex.quote(str(target))}")
+
+
+def _chosen(precisions: dict[str, bool]) -> str:
+    given = [name for name, is_given in precisions.items() if is_given]
+    if len(given) != 1:
+        flags = ", ".join(f"--{name}" for name in PRECISIONS)
+        found = f"{len(given)} precisions are given ({', '.join(given)})" if given else "no precision is given"
+        raise UsageError(found, f"Give one of {flags}")
+    return given[0]
+
+
+def _lines(m: ModelManifest) -> list[str]:
+    rows = {f"Keras, {m.split}": m.float_metrics, f"{m.precision}, {m.split}": m.metrics}
     rows |= {f"{m.precision}, {name}": x for name, x in m.metrics_of_other_splits.items()}
+    of_two = any(x.roc_auc is not None for x in rows.values())
+    lines = [f"{'':18} accuracy  macro F1{'  AUC' if of_two else ''}"]
     for name, x in rows.items():
-        click.echo(f"{name:18} {x.accuracy:8.4f}  {x.macro_f1:8.4f}")
-    click.echo(f"bundle: {target} ({m.bytes:,} bytes)\nnext: edge-ecg models verify {target}")
+        area = f"  {_figure(x.roc_auc)}" if x.roc_auc is not None else ""
+        lines.append(f"{name:18} {x.accuracy:8.4f}  {x.macro_f1:8.4f}{area}")
+        if x.per_patient:
+            p = x.per_patient
+            lines.append(f"{f'  {p.n} patients':18} {p.accuracy:8.4f}  {'':8}  {_figure(p.roc_auc)}")
+    if m.sturdiness:
+        losses = ", ".join(f"{name} {c.loss_points:.2f}" for name, c in m.sturdiness.conditions.items())
+        lines.append(f"points of accuracy lost: {losses}")
+    return lines
 
 
-def _same_recipe(a: RunInfo, b: RunInfo) -> bool:
-    return (a.network, a.dataset, a.segmentation, a.recipe) == (b.network, b.dataset, b.segmentation, b.recipe)
-
-
-def _seeds(folder: Path, info: RunInfo, among: tuple[str, ...]) -> dict[str, SeedFigures]:
-    """Validation figures by seed. Raises `UsageError` unless this run is the best of them."""
-    runs = [info, *(read_run(find_run(name)) for name in among)]
-    if any(not _same_recipe(info, r) or (r.split, r.fold) != (info.split, info.fold) for r in runs):
-        hint = "Seeds are compared with all else equal"
-        raise UsageError("--among names a run of another recipe, split or fold", hint)
-    best = max(runs, key=lambda r: r.validation_score)
-    if best.seed != info.seed:
-        raise UsageError(f"seed {best.seed} did better than {folder.name} on the validation part", "Convert that one")
-    return {str(r.seed): SeedFigures(r.validation_accuracy, r.validation_macro_f1, r.validation_auc) for r in runs}
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from quantize.graph import fixed_batch
 
 __all__ = ["representative_beats", "to_int8"]
 
@@ -44,18 +42,13 @@ def to_int8(model: Any, beats: NDArray[np.float32]) -> bytes:
         When an operator stayed in float.
     """
     import tensorflow as tf
-    import tf_keras as keras
-
-    # A batch that is fixed to 1 leaves no shape arithmetic in the graph.
-    inputs = keras.Input(batch_shape=(1, beats.shape[1], 1))
-    fixed = keras.Model(inputs, model(inputs))
 
     def representative() -> Iterator[list[NDArray[np.float32]]]:
         pinned = np.linspace(0.0, 1.0, beats.shape[1], dtype=np.float32)
         for beat in [pinned, *beats]:
             yield [beat[None, :, None]]
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(fixed)
+    converter = tf.lite.TFLiteConverter.from_keras_model(fixed_batch(model))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

@@ -45,7 +45,7 @@ def list_models(as_json: bool) -> None:
             f"{m.metrics.macro_f1:9.4f}  {m.split}{both}"
         )
         for split, figures in m.metrics_of_other_splits.items():
-            name = "on new patients (inter split)" if split == "inter" else f"on the {split} split"
+            name = f"on new patients ({split} split)" if split in ("inter", "patient") else f"on the {split} split"
             click.echo(f"  {name:<40} {figures.accuracy:9.4f} {figures.macro_f1:9.4f}")
 
 

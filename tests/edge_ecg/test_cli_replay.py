@@ -15,14 +15,14 @@ import pytest
 
 from edge_ecg.cli.main import run
 from edge_ecg.io import read_annotations, read_record, write_record
-from edge_ecg.manifest import find_bundle, shipped_ids
+from edge_ecg.manifest import find_bundle
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
 from firmware_bridge import wire
 from firmware_bridge.simulator import VirtualBoard
 
 Run = Callable[..., tuple[int, str, str]]
 
-MODEL = shipped_ids()[0]
+MODEL = "mitdb-baseline-int8"
 BEAT_FIELDS = [
     *("schema", "type", "stream", "sample", "t_s", "utc", "lead", "label", "probs"),
     *("model", "rr_s", "hr_bpm", "quality", "flags", "reject", "lag_ms"),

@@ -19,15 +19,17 @@ from edge_ecg.infer.golden import check_golden
 from edge_ecg.infer.stub import StubClassifier
 from edge_ecg.infer.tflite import TfliteClassifier
 from edge_ecg.manifest import find_bundle, load_bundle, shipped_ids, verify_shipped
+from edge_ecg.schema import encode
 from edge_ecg.sources.virtual import EXCERPT
 
 Edit = Callable[[dict[str, Any]], None]
+MODEL = "mitdb-baseline-int8"
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     folder = tmp_path / "some-model"
-    shutil.copytree(find_bundle(shipped_ids()[0]), folder)
+    shutil.copytree(find_bundle(MODEL), folder)
     return folder
 
 
@@ -77,10 +79,30 @@ def test_the_shipped_baseline_reaches_what_the_project_asks_of_it():
     assert "inter" in m.metrics_of_other_splits, "what a new patient gets stands beside"
 
 
-def test_a_manifest_from_before_segmentation_and_folds_is_read(bundle):
-    edit(bundle, lambda m: [m.pop(key, None) for key in ("segmentation", "fold", "n_folds", "bench_only")])
+def test_a_manifest_from_before_segmentation_folds_and_sturdiness_is_read(bundle):
+    def aged(m: dict[str, Any]) -> None:
+        for key in ("segmentation", "fold", "n_folds", "bench_only", "sturdiness"):
+            m.pop(key, None)
+        for figures in (m["metrics"], m["float_metrics"], *m["metrics_of_other_splits"].values()):
+            for key in ("roc_auc", "per_patient"):
+                figures.pop(key, None)
+
+    edit(bundle, aged)
     m = load_bundle(bundle).manifest
-    assert (m.segmentation, m.fold, m.n_folds, m.bench_only) == ("causal", None, None, False)
+    assert (m.segmentation, m.fold, m.n_folds, m.bench_only, m.sturdiness) == ("causal", None, None, False, None)
+    assert (m.metrics.roc_auc, m.metrics.per_patient) == (None, None)
+
+
+def test_what_disturbed_records_cost_is_read_with_its_rules(bundle):
+    clean = {"what": "as recorded", "accuracy": 0.99, "macro_f1": 0.9, "loss_points": 0.0}
+    inverted = clean | {"what": "lead inverted", "accuracy": 0.97, "loss_points": 2.0}
+    table = {"n": 9, "split": "random", "lead": "MLII", "rules": "r", "conditions": {"clean": clean, "i": inverted}}
+    edit(bundle, lambda m: m.update(sturdiness=table))
+    found = load_bundle(bundle).manifest.sturdiness
+    assert found is not None
+    assert encode(found) == table
+    edit(bundle, lambda m: m["sturdiness"]["conditions"]["i"].pop("what"))
+    assert '"sturdiness.conditions.i.what" is missing' in refusal(bundle, hint=False)
 
 
 @pytest.mark.parametrize("segmentation", ["causal", "paper"])
@@ -138,6 +160,9 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "windows of another kind": (lambda m: m.update(segmentation="papers"), 'Did you mean "paper"?'),
     "a device for windows that look ahead": (lambda m: m.update(segmentation="paper"), '"bench_only" must be true'),
     "text for a fold": (lambda m: m.update(fold="one"), '"fold" must be a whole number'),
+    "an id that is a path": (lambda m: m.update(id="../mine"), '"id" must be of letters'),
+    "an id with a space": (lambda m: m.update(id="my data"), '"id" must be of letters'),
+    "no id": (lambda m: m.update(id=""), '"id" must be of letters'),
     "a longer input": (lambda m: m["input"].update(shape=[1, 188, 1]), "188 inputs"),
 }
 
@@ -171,13 +196,13 @@ def test_a_model_without_its_manifest(tmp_path):
     file.write_bytes(b"TFL3")
     text = refusal(file)
     assert "manifest.json" in text
-    assert shipped_ids()[0] in text
+    assert MODEL in text
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "", "~no-such-user/model", "/nowhere", "x" * 5000, "a\0b"])
 def test_a_name_that_is_no_model(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert shipped_ids()[0] in refusal(name)
+    assert MODEL in refusal(name)
 
 
 @pytest.mark.parametrize("n_bytes", [0, 3, 100, 50_000])
@@ -240,7 +265,7 @@ def test_probabilities_are_probabilities(name):
 
 
 def test_quantising_rounds_to_the_nearest_count_and_clips():
-    bundle = load_bundle(shipped_ids()[0])
+    bundle = load_bundle(MODEL)
     classifier, spec = TfliteClassifier(bundle), bundle.manifest.input
     window = np.random.default_rng(1).random(187).astype(np.float32)
     (tensor,) = classifier.quantise(window[None])
@@ -254,7 +279,7 @@ def test_quantising_rounds_to_the_nearest_count_and_clips():
 
 
 def test_the_same_window_gives_the_same_answer_whatever_came_before():
-    classifier = open_classifier(shipped_ids()[0])
+    classifier = open_classifier(MODEL)
     windows = np.random.default_rng(2).random((5, 187)).astype(np.float32)
     first = [classifier.classify(w) for w in windows]
     again = [classifier.classify(w) for w in windows[::-1]][::-1]
@@ -263,7 +288,7 @@ def test_the_same_window_gives_the_same_answer_whatever_came_before():
 
 
 def test_many_windows_are_said_what_each_is_said_alone():
-    stub, classifier = StubClassifier(), open_classifier(shipped_ids()[0])
+    stub, classifier = StubClassifier(), open_classifier(MODEL)
     windows = np.random.default_rng(3).random((40, 187)).astype(np.float32)
     for one in (stub, classifier):
         many = one.classify_many(windows)

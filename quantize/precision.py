@@ -1,0 +1,43 @@
+"""The numbers that a converted network computes with; another precision is one function and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.float32 import to_float32
+from quantize.int8 import to_int8
+
+__all__ = ["PRECISIONS", "Precision"]
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """One of `PRECISIONS`.
+
+    Attributes
+    ----------
+    what
+        In one line.
+    convert
+        From a Keras model with input ``(187, 1)`` and representative windows ``(n, 187)`` to a .tflite file.
+    is_calibrated
+        Whether the representative windows decide anything.
+    """
+
+    what: str
+    convert: Callable[[Any, NDArray[np.float32]], bytes]
+    is_calibrated: bool
+
+
+PRECISIONS: Mapping[str, Precision] = MappingProxyType(
+    {
+        "int8": Precision("Full int8: int8 in, int8 out, no float operator.", to_int8, is_calibrated=True),
+        "float32": Precision("As it was trained, to compare with.", to_float32, is_calibrated=False),
+    }
+)
