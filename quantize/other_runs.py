@@ -13,7 +13,7 @@ from quantize.convert import convert_source
 from quantize.figures import metrics_of
 from quantize.source import open_source
 from train.evaluation_model import open_model
-from train.evaluation_run import TestPart, score_parts
+from train.evaluation_parts import TestPart, score_parts
 from train.run import RunInfo, read_run
 
 __all__ = ["metrics_by_split", "runs_by_split", "seeds_among"]

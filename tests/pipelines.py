@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.pipeline import Pipeline
 from edge_ecg.types import Classified, Event, SampleBlock, StreamInfo
 
-EXCERPT = Path(__file__).parents[1] / "edge_ecg" / "excerpts" / "mitdb_223"
 FS_HZ = 360.0
 STREAM = StreamInfo("test", FS_HZ, ("MLII", "V1"))
 

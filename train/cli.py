@@ -34,7 +34,7 @@ __all__ = ["train"]
 @click.option("--segmentation", type=click.Choice(SEGMENTATIONS), default="causal", show_default=True,
               help="As the device cuts beats, or as published, with a look ahead.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of weights, order, augmentation.")
-@click.option("--config", "recipe_file", type=click.Path(path_type=Path), help="Recipe; default: the released one.")
+@click.option("--config", "recipe_file", type=click.Path(path_type=Path), help="Recipe; default: the network's own.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Of TensorFlow; default: all processors.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default under EDGE_ECG_RUNS.")
@@ -95,7 +95,7 @@ def _new_run(
     if not network or not dataset:
         choices = f"--network ({', '.join(NETWORKS)}) and --data ({', '.join(DATA_SETS)})"
         raise UsageError("train what?", f"Give {choices}, or --resume RUN")
-    recipe = _read_recipe(recipe_file or _released_recipe(network, dataset))
+    recipe = _read_recipe(recipe_file or _own_recipe(network, dataset))
     if epochs:
         recipe = replace(recipe, epochs=epochs)
     check_split(dataset, split, fold)
@@ -123,7 +123,7 @@ def _resumed(name: str) -> tuple[Path, RunInfo, Recipe]:
         return folder, begun, begun.recipe
 
 
-def _released_recipe(network: str, dataset: str) -> Path:
+def _own_recipe(network: str, dataset: str) -> Path:
     """The recipe of the network on that data set, where it has one of its own."""
     configs = Path(__file__).parent / "configs"
     own = configs / f"{network}-{dataset}.toml"

@@ -33,7 +33,7 @@ from train.splits import splits_of
 from train.sturdiness import Part, Sturdiness, check_sturdy, sturdiness_of
 from train.window_set import runs_root
 
-__all__ = ["SCHEMA", "TestPart", "evaluate_windows", "score_parts"]
+__all__ = ["SCHEMA", "evaluate_windows"]
 
 SCHEMA = 1
 
@@ -42,7 +42,9 @@ _R = {
     "paper": "annotated R",
 }
 _VALIDATION = "validation: the beats that this training's epoch was chosen by; for tuning a recipe, no test"
-_CLASS_MAPS = {"aami5": "class map aami5 (e and j are N)", "binary": "every beat has its person's class"}
+_PERSONS = "every beat has its person's class"
+_CLASS_MAPS = {"mitdb": "class map aami5 (e and j are N)", "ptb": _PERSONS, "ptbdb": _PERSONS}
+"""Of the public data sets; own data have theirs."""
 
 
 def evaluate_windows(
@@ -143,7 +145,8 @@ def _facts(parts: Sequence[TestPart]) -> dict[str, str]:
     of = f", fold {', '.join(folds)} of 0 to {(first.split.n_folds or 1) - 1}" if folds else ""
     about = dict.fromkeys(map(patients_line, parts))
     trained = f"{Path(model.dataset).name}, {model.split} split, {model.segmentation} windows"
-    rules = f"single beats, {_R[data.segmentation]}; {_CLASS_MAPS[data.label_set]}; device-independent"
+    class_map = _CLASS_MAPS.get(data.title, "class map of its dataset.toml")
+    rules = f"single beats, {_R[data.segmentation]}; {class_map}; device-independent"
     which = {"part": _VALIDATION} if first.part == "validation" else {}
     return {
         "model": _names(parts),

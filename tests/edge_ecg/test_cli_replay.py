@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from excerpts import copy_excerpt
 
 from edge_ecg.cli.main import run
 from edge_ecg.io import read_annotations, read_record, write_record
@@ -83,15 +84,6 @@ def capture_of(board: VirtualBoard) -> bytes:
     while not board.finished:
         out += board.advance(0.0)
     return out
-
-
-def copy_excerpt(folder: Path, name: str = "rec") -> Path:
-    """The excerpt under another name."""
-    stem = folder / name
-    shutil.copy(EXCERPT.with_suffix(".dat"), stem.with_suffix(".dat"))
-    header = EXCERPT.with_suffix(".hea").read_text(encoding="utf-8")
-    stem.with_suffix(".hea").write_text(header.replace("mitdb_223", name), encoding="utf-8")
-    return stem
 
 
 # What a user gets

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines import EXCERPT, FS_HZ, STREAM, WindowSumClassifier, assert_in_order, cut, of, run
+from pipelines import FS_HZ, STREAM, WindowSumClassifier, assert_in_order, cut, of, run
 
 from edge_ecg.detector import shipped_nets
 from edge_ecg.dsp.qrs import QrsDetector
@@ -21,6 +21,7 @@ from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
 from edge_ecg.pipeline import BRIDGE_S, Pipeline
 from edge_ecg.scoring.matching import match_beats
 from edge_ecg.sources.synthetic import synthetic_ecg
+from edge_ecg.sources.virtual import EXCERPT
 from edge_ecg.types import (
     Classified,
     Event,

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines import EXCERPT, FS_HZ, STREAM, WindowSumClassifier, assert_in_order, cut, of, run
+from pipelines import FS_HZ, STREAM, WindowSumClassifier, assert_in_order, cut, of, run
 
 from edge_ecg.io import read_record
 from edge_ecg.pipeline import Pipeline
+from edge_ecg.sources.virtual import EXCERPT
 from edge_ecg.types import Classified, ModelEvent, QualityEvent, SampleBlock
 
 MINUTE = 21_600

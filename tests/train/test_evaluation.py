@@ -17,8 +17,8 @@ from edge_ecg.errors import ModelError, UsageError
 from train.evaluation import Evaluation, evaluation_of
 from train.evaluation_model import ScoredModel, open_model
 from train.evaluation_page import evaluation_page
+from train.evaluation_parts import TestPart, score_parts
 from train.evaluation_plots import confusion_png, reliability_png
-from train.evaluation_run import TestPart, score_parts
 from train.evaluation_text import evaluation_lines
 from train.splits import Split
 from train.sturdiness import Condition, Sturdiness

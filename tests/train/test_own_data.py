@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from excerpts import copy_excerpt
 
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ConfigError, DataError, UsageError
@@ -37,15 +38,6 @@ rec02 = 8
 @pytest.fixture(autouse=True)
 def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_ECG_RUNS", str(tmp_path / "runs"))
-
-
-def copy_excerpt(folder: Path, name: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix in (".dat", ".atr"):
-        shutil.copy(EXCERPT.with_suffix(suffix), folder / f"{name}{suffix}")
-    header = EXCERPT.with_suffix(".hea").read_text(encoding="utf-8")
-    (folder / f"{name}.hea").write_text(header.replace("mitdb_223", name), encoding="utf-8")
-    return folder / name
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from excerpts import copy_excerpt
 
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError, UsageError
@@ -23,15 +23,6 @@ from train.window_set import WindowSet, runs_root
 from train.windows import MITDB_COUNTS, build_mitdb, build_windows, detect_record, detected_r, record_windows
 
 PARAMS = PreprocessParams()
-
-
-def copy_excerpt(folder: Path, name: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix in (".dat", ".atr"):
-        shutil.copy(EXCERPT.with_suffix(suffix), folder / f"{name}{suffix}")
-    header = EXCERPT.with_suffix(".hea").read_text(encoding="utf-8")
-    (folder / f"{name}.hea").write_text(header.replace("mitdb_223", name), encoding="utf-8")
-    return folder / name
 
 
 def test_a_record_gives_all_its_annotated_beats_but_the_last() -> None:
@@ -132,12 +123,18 @@ def test_annotations_cut_short_and_damaged_headers_are_told_before_the_work(
     assert "beat windows" not in capsys.readouterr().err
 
 
-def test_a_file_that_was_damaged_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_ECG_RUNS", str(tmp_path / "runs"))
-    stem = copy_excerpt(tmp_path / "mitdb", "101")
-    (tmp_path / "mitdb" / "RECORDS").write_text("101\n")
+def mitdb_of_one_record(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of the excerpt alone, whose counts are right, and a cache of its own."""
+    monkeypatch.setenv("EDGE_ECG_RUNS", str(root / "runs"))
+    stem = copy_excerpt(root / "mitdb", "101")
+    (root / "mitdb" / "RECORDS").write_text("101\n")
     counts = tuple(int(n) for n in np.bincount(build_windows([stem], PARAMS).labels, minlength=5))
     monkeypatch.setattr("train.windows.MITDB_COUNTS", counts)
+    return stem
+
+
+def test_a_file_that_was_damaged_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mitdb_of_one_record(tmp_path, monkeypatch)
     first = build_mitdb(PARAMS, tmp_path)
     (file,) = (tmp_path / "runs").rglob("*.npz")
     with np.load(file) as held:
@@ -208,11 +205,7 @@ def test_an_unknown_segmentation_or_data_set() -> None:
 
 
 def test_other_records_are_never_answered_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_ECG_RUNS", str(tmp_path / "runs"))
-    stem = copy_excerpt(tmp_path / "mitdb", "101")
-    (tmp_path / "mitdb" / "RECORDS").write_text("101\n")
-    counts = tuple(int(n) for n in np.bincount(build_windows([stem], PARAMS).labels, minlength=5))
-    monkeypatch.setattr("train.windows.MITDB_COUNTS", counts)
+    stem = mitdb_of_one_record(tmp_path, monkeypatch)
     first = build_mitdb(PARAMS, tmp_path)
     assert build_mitdb(PARAMS, tmp_path).sha256 == first.sha256
     record = read_record(stem)

@@ -14,7 +14,7 @@ import pytest
 from edge_ecg.cli.main import run
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.sources.virtual import EXCERPT
-from train.cli import _read_recipe, _released_recipe
+from train.cli import _own_recipe, _read_recipe
 from train.load import NETWORKS
 from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, read_run, write_run
 from train.run_folder import training_in
@@ -219,10 +219,10 @@ def test_a_training_that_was_stopped_says_so_and_goes_on(
 
 def test_a_data_set_may_have_recipes_of_its_own() -> None:
     for network in NETWORKS:
-        assert _released_recipe(network, "ptb").name == f"{network}-ptb.toml"
+        assert _own_recipe(network, "ptb").name == f"{network}-ptb.toml"
         for dataset in ("mitdb", "ptbdb", "/somewhere/ptb"):
-            assert _released_recipe(network, dataset).name == f"{network}.toml"
-    own, other = (_read_recipe(_released_recipe("baseline", dataset)) for dataset in ("ptb", "mitdb"))
+            assert _own_recipe(network, dataset).name == f"{network}.toml"
+    own, other = (_read_recipe(_own_recipe("baseline", dataset)) for dataset in ("ptb", "mitdb"))
     assert own != other
 
 
