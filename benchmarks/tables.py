@@ -14,9 +14,10 @@ from typing import Any
 
 import click
 
-from benchmarks.training_results import NETWORKS, Result, ec57_score, read_results
+from benchmarks.training_results import NETWORKS, Result, read_results
 from benchmarks.training_tables import sections
 from edge_ecg.manifest import Metrics, ModelManifest, load_bundle, shipped_ids
+from edge_ecg.scoring.confusion import ec57_score
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.training_cells import about, classes_table, limits, mean_of, number, percent, section, sentence, table
-from benchmarks.training_results import NETWORKS, Group, Result, best_of, ec57_score
-from edge_ecg.scoring.confusion import Confusion
+from benchmarks.training_results import NETWORKS, Group, Result, best_of
+from edge_ecg.scoring.confusion import Confusion, ec57_score
 from train.evaluation import RecordRow
 
 __all__ = ["SAME_PERSON", "bundles", "new_patients", "sturdiness"]

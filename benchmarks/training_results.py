@@ -10,11 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge_ecg.scoring.ec57 import Score
-from edge_ecg.scoring.rules import Rules
-
-__all__ = ["NETWORKS", "RESULTS", "Group", "Result", "best_of", "bundle_of", "ec57_score", "file_text", "read_results",
-           "seeds_of"]  # fmt: skip
+__all__ = ["NETWORKS", "RESULTS", "Group", "Result", "best_of", "bundle_of", "file_text", "read_results", "seeds_of"]
 
 RESULTS = Path(__file__).parent / "results" / "training"
 NETWORKS = {"baseline": "baseline", "residual": "residual", "deep_residual": "deep residual"}
@@ -113,16 +109,6 @@ def seeds_of(results: Sequence[Result], group: Group) -> list[Result]:
     best = best_of(results, group)
     same = [r for r in results if best and not r.is_bundle and r.group == group and r.recipe == best.recipe]
     return sorted(same, key=lambda r: r.seed)
-
-
-def ec57_score(confusion: Iterable[Iterable[int]]) -> Score:
-    """A confusion matrix N S V F Q of beats at known positions, as EC57 counts: none missed, none extra."""
-    counts = np.zeros((7, 7), np.int64)
-    counts[:5, :5] = np.array([list(row) for row in confusion])
-    return Score(
-        rules=Rules("aami5", 0.0), counts=counts, rr_squares_ms2=0.0, n_rr=0, r_errors_ms=np.empty(0), evaluated_s=None,
-        shutdown_s=0.0, n_in_flutter=0, n_unmapped=0, n_paced=0,
-    )  # fmt: skip
 
 
 def file_text(table: Any) -> str:

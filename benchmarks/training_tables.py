@@ -19,7 +19,8 @@ from benchmarks.training_cells import (
     with_limits,
 )
 from benchmarks.training_details import bundles, new_patients, sturdiness
-from benchmarks.training_results import NETWORKS, Group, Result, best_of, bundle_of, ec57_score, seeds_of
+from benchmarks.training_results import NETWORKS, Group, Result, best_of, bundle_of, seeds_of
+from edge_ecg.scoring.confusion import ec57_score
 
 __all__ = ["PAPER", "sections"]
 

@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge_ecg import config
 from edge_ecg.datasets import data_root
 from edge_ecg.errors import ConfigError, EdgeEcgError
 
+if TYPE_CHECKING:
+    from edge_ecg.infer.edgetpu import Device, Probe
+
 __all__ = [
     "Check",
     "examine",
+    "judge_coral",
     "judge_disk",
     "judge_group",
     "judge_interpreter",
@@ -59,6 +63,7 @@ def examine() -> list[Check]:
         judge_group(*_serial_rights()),
         _models(),
         _detector(),
+        *_coral(),
         settings,
         *([] if loaded is None else [_model(loaded.settings.model.id)]),
         _data(data),
@@ -112,6 +117,21 @@ def judge_models(results: Sequence[tuple[str, str | None]]) -> Check:
     if not results:
         return Check("models", "fail", "no model is shipped with this installation", "Reinstall edge-ecg")
     return Check("models", "ok", ", ".join(model for model, _ in results))
+
+
+def judge_coral(library: str | None, devices: Sequence[Device], probe: Probe | None) -> Check:
+    """Judge a Coral by its library, its devices, and what a child process found that tried the library (None: not)."""
+    name = "coral"
+    if not devices or probe is None:
+        return Check(name, "warn", f"{library}, but no Edge TPU", "Plug it in; docs/coral.md says how it is seen")
+    detail = f"Edge TPU at {', '.join(str(device.node) for device in devices)}"
+    for device in devices:
+        if not device.may_use:
+            step = f"sudo usermod -aG {device.group} $USER, then log in again"
+            return Check(name, "warn", f"{detail}, which this user may not open", step)
+    if not probe.ok:
+        return Check(name, "warn", f"{detail}; {probe.what}", "See docs/coral.md; models run on the CPU meanwhile")
+    return Check(name, "ok", f"{detail}; {probe.what}")
 
 
 def judge_disk(place: Path, free_bytes: int) -> Check:
@@ -180,6 +200,21 @@ def _detector() -> Check:
     return Check("beat detector", "ok", f"weights {manifest.sha256[:12]}")
 
 
+def _coral() -> list[Check]:
+    """Judge a Coral; nothing where there is none, as on most machines."""
+    try:
+        edgetpu: Any = importlib.import_module("edge_ecg.infer.edgetpu")
+        library, devices = edgetpu.find_library(), edgetpu.devices()
+        if library is None and not devices:
+            return []
+        manifest: Any = importlib.import_module("edge_ecg.manifest")
+        model = manifest.load_bundle(config.ModelSettings().id).model
+        probe = edgetpu.probe(model, library, found=devices) if devices else None
+    except (EdgeEcgError, OSError, ImportError) as error:
+        return [Check("coral", "warn", f"cannot be examined: {error}", "See docs/coral.md")]
+    return [judge_coral(library, devices, probe)]
+
+
 def _settings() -> tuple[Check, config.Loaded | None]:
     """Judge the settings in force; None instead of them when they cannot be read."""
     try:
@@ -196,11 +231,13 @@ def _model(name: str) -> Check:
     """Load the model that the settings name, as `run` would."""
     try:
         infer: Any = importlib.import_module("edge_ecg.infer")
-        infer.open_classifier(name)
+        classifier = infer.open_classifier(name)
     except EdgeEcgError as error:
         return Check("model in use", "fail", error.message, error.hint)
     except (OSError, ImportError, ValueError, AttributeError) as error:
         return Check("model in use", "fail", f"{name} cannot be loaded: {error}", "Reinstall edge-ecg")
+    if classifier.remark:
+        return Check("model in use", "warn", f"{name}: {classifier.remark}", "See docs/coral.md")
     return Check("model in use", "ok", name)
 
 

@@ -1,5 +1,8 @@
 """Model bundles: a folder with `model.tflite`, `manifest.json`, `golden.json` and `card.md`.
 
+A bundle that was just made also holds `measurements.json` and `report.html`, of the machine that made it; nothing
+here reads them.
+
 The manifest says what the model is and what its windows must be; a bundle whose hash or preprocessing
 fingerprint differs is refused, since a network that sees other windows than it learned from gives wrong labels
 without a sign of it.
@@ -13,21 +16,35 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION, PreprocessParams
 from edge_ecg.errors import ModelError
+from edge_ecg.figures import (
+    ClassChange,
+    ClassMetrics,
+    DisturbedMetrics,
+    Metrics,
+    Parity,
+    PatientMetrics,
+    SeedFigures,
+    SturdinessMetrics,
+)
 from edge_ecg.labels import LABEL_SETS
 from edge_ecg.schema import decode
 
 __all__ = [
     "Bundle",
+    "Calibration",
+    "ClassChange",
     "ClassMetrics",
     "DisturbedMetrics",
+    "EdgeTpuFile",
     "Metrics",
     "ModelManifest",
+    "Parity",
     "PatientMetrics",
     "SeedFigures",
     "SturdinessMetrics",
@@ -53,73 +70,21 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassMetrics:
-    """Figures of one class as fractions: sensitivity, positive predictivity, F1."""
+class Calibration:
+    """The representative beats: ``n`` of the training part, drawn with ``seed``; how many of each class."""
 
     n: int
-    se: float
-    ppv: float
-    f1: float
+    seed: int
+    per_class: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class PatientMetrics:
-    """``n`` patients of one class each, labelled by the mean probability of their beats: figures as fractions."""
+class EdgeTpuFile:
+    """`model_edgetpu.tflite`, the same model compiled for the Edge TPU: its hash, and with which compiler."""
 
-    n: int
-    accuracy: float
-    roc_auc: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """Figures on the test part of a split, as fractions; ``confusion`` has the reference in its rows.
-
-    Attributes
-    ----------
-    roc_auc
-        Area under the ROC curve of the second class, for two classes.
-    per_patient
-        For two classes and test people who did not train it, each of one class.
-    """
-
-    n: int
-    accuracy: float
-    macro_f1: float
-    per_class: dict[str, ClassMetrics]
-    confusion: tuple[tuple[int, ...], ...]
-    roc_auc: float | None = None
-    per_patient: PatientMetrics | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DisturbedMetrics:
-    """Under one disturbance: what was done, figures as fractions, loss in points of accuracy."""
-
-    what: str
-    accuracy: float
-    macro_f1: float
-    loss_points: float
-
-
-@dataclass(frozen=True, slots=True)
-class SturdinessMetrics:
-    """The ``n`` test beats again, their records disturbed; by condition, the undisturbed one first."""
-
-    n: int
-    split: str
-    lead: str
-    rules: str
-    conditions: dict[str, DisturbedMetrics]
-
-
-@dataclass(frozen=True, slots=True)
-class SeedFigures:
-    """What a training from one seed reached on the validation part, as fractions; the AUC of two classes only."""
-
-    validation_accuracy: float
-    validation_macro_f1: float
-    validation_auc: float | None = None
+    bytes: int
+    sha256: str
+    compiler: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +105,21 @@ class ModelManifest:
         For evaluation and benchmarks; `edge_ecg.infer.open_classifier` refuses it.
     sturdiness
         What disturbed records cost; None when it was not measured.
+    changes
+        What was done to the trained network before it was converted, in order: ``pruned 0.8``, ``qat``; the float
+        figures are of the network as it was trained.
+    operators
+        How many of each operator the graph has, by their names in the TFLite schema.
+    calibration
+        The beats that set the ranges of an int8 model; None when none did.
+    edgetpu
+        The compiled file beside the model; None when there is none.
+    parity
+        This file against the float network as it was trained.
+    changed_metrics
+        Float figures of the network after its ``changes``; None without any.
+    is_foreign
+        It came as a Keras file: which beats trained it is not known, so the test beats may be among them.
     """
 
     schema_version: int
@@ -165,7 +145,6 @@ class ModelManifest:
     n_parameters: int
     commands: tuple[str, ...]
     tool_versions: dict[str, str]
-    created_utc: str
     intended_use: str
     metrics_of_other_splits: dict[str, Metrics]
     seeds: dict[str, SeedFigures]
@@ -175,6 +154,13 @@ class ModelManifest:
     n_folds: int | None = None
     bench_only: bool = False
     sturdiness: SturdinessMetrics | None = None
+    changes: tuple[str, ...] = ()
+    operators: dict[str, int] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    edgetpu: EdgeTpuFile | None = None
+    parity: Parity | None = None
+    changed_metrics: Metrics | None = None
+    is_foreign: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.-]*", self.id):
@@ -251,6 +237,8 @@ def load_bundle(name: str | Path) -> Bundle:
             f"{where} has schema version {version!r}, this program reads {SCHEMA_VERSION}",
             "Update edge-ecg, or convert the model again",
         )
+    # Bundles told when they were made, once: the same run gave another manifest each time.
+    read = {key: value for key, value in read.items() if key != "created_utc"}
     manifest = decode(ModelManifest, read, where=str(where), error=ModelError)
     if manifest.label_set not in LABEL_SETS:
         raise ModelError(f"{where}: unknown label_set {manifest.label_set!r}", f"Known: {', '.join(LABEL_SETS)}")

@@ -1,81 +1,120 @@
-"""Write a model bundle: model.tflite, manifest.json, golden.json, card.md; all or nothing."""
+"""Write a model bundle: model.tflite, manifest.json, golden.json, card.md and what was measured; all or nothing."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import platform
 import re
 import shlex
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_ecg import __version__
 from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION
-from edge_ecg.errors import UsageError
-from edge_ecg.infer.golden import GoldenBeat, GoldenBeats, check_golden
+from edge_ecg.infer.golden import GoldenBeats, check_golden
+from edge_ecg.infer.operators import operators_of
 from edge_ecg.infer.tflite import TfliteClassifier
 from edge_ecg.manifest import (
     SCHEMA_VERSION,
     Bundle,
+    Calibration,
+    EdgeTpuFile,
     Metrics,
     ModelManifest,
     SeedFigures,
-    TensorSpec,
     load_bundle,
 )
 from edge_ecg.schema import encode
-from quantize.card import card, data_credit
+from quantize.card import card
+from quantize.converting import converting
 from quantize.figures import split_metrics, sturdiness_metrics
+from quantize.float32 import to_float32
+from quantize.folder import check_target, replace_folder
+from quantize.golden import golden_beats, golden_text
+from quantize.int8 import check_int8
+from quantize.measure import N_RUNS, measure
+from quantize.parity import DEFAULT_DROP, MaxDrop, check_parity, parity_of
+from quantize.report import Layer, report_page
+from quantize.signature import signature_of
 from quantize.source import Source
 from train.run import RunInfo
-from train.splits import Split
 from train.sturdiness import sturdiness_of
-from train.window_set import WindowSet
 
-__all__ = ["bundle_id", "check_target", "write_bundle"]
+__all__ = ["Extras", "ExtrasMaker", "Told", "bundle_id", "write_bundle"]
 
 INTENDED_USE = (
     "Research and teaching: labels of single heartbeats of one ECG lead. Not a medical device; not for diagnosis, "
     "monitoring or treatment of patients."
 )
-FILES = frozenset({"model.tflite", "manifest.json", "golden.json", "card.md"})
-_GOLDEN_PER_CLASS = 4
 
 
-def bundle_id(run: RunInfo, precision: str) -> str:
-    """What a bundle of the run is called: data set, network, precision; segmentation and split where not the usual."""
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What else belongs into a bundle.
+
+    Attributes
+    ----------
+    files
+        Contents by path in the bundle: `model_edgetpu.tflite`, `edgetpu.md`, and what lies in `mcu/`.
+    edgetpu
+        What the manifest says of `model_edgetpu.tflite`.
+    arena_bytes
+        Memory that TensorFlow Lite Micro takes.
+    """
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    edgetpu: EdgeTpuFile | None = None
+    arena_bytes: int | None = None
+
+
+ExtrasMaker = Callable[[ModelManifest, bytes, GoldenBeats], Extras]
+"""Makes them of the manifest, the model file and its golden beats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a bundle tells of its making that its network does not.
+
+    Attributes
+    ----------
+    commands
+        The exact commands that made it; of paths that lead elsewhere the last name is kept.
+    other_splits
+        Figures of the same recipe on other splits.
+    seeds
+        Validation figures of the seeds that this one was chosen from.
+    calibration
+        The beats that set the ranges of an int8 model.
+    layers
+        Of a pruned network, what is left of each layer.
+    """
+
+    commands: Sequence[str] = ()
+    other_splits: Mapping[str, Metrics] = field(default_factory=dict)
+    seeds: Mapping[str, SeedFigures] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    layers: Sequence[Layer] = ()
+
+
+def bundle_id(run: RunInfo, precision: str, changes: Sequence[str] = ()) -> str:
+    """What a bundle of the run is called: data set, network, what was changed, precision; segmentation and split
+    where not the usual.
+    """
     # A folder of own data may be called anything; the id becomes the name of files.
     title = re.sub(r"[^\w.-]+", "-", Path(run.dataset).name).strip(".-") or "data"
     segmentation = () if run.segmentation == "causal" else (run.segmentation,)
     split = () if run.split == "random" else (run.split,)
     fold = () if run.fold is None else (f"fold{run.fold}",)
-    return "-".join([title, *segmentation, run.network, *split, *fold, precision])
-
-
-def check_target(folder: Path) -> None:
-    """Refuse a place for a bundle that holds something else, which writing the bundle would remove.
-
-    Raises
-    ------
-    UsageError
-        When ``folder`` is a file, or holds more than an older bundle, or cannot be written beside.
-    """
-    hint = "Name another folder with --out"
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is there and is no folder", hint)
-    foreign = sorted({p.name for p in folder.iterdir()} - FILES) if folder.exists() else []
-    if foreign:
-        raise UsageError(f"{folder} holds what is no part of a bundle: {', '.join(foreign[:3])}", hint)
-    try:
-        folder.resolve().parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder of {folder}: {error.strerror}", hint) from None
+    changed = (re.sub(r"[^\w.]+", "-", change).strip("-") for change in changes)
+    return "-".join([title, *segmentation, run.network, *split, *fold, *changed, precision])
 
 
 def write_bundle(
@@ -83,14 +122,18 @@ def write_bundle(
     precision: str,
     source: Source,
     folder: Path,
+    told: Told | None = None,
     *,
-    commands: Sequence[str] = (),
-    other_splits: Mapping[str, Metrics] | None = None,
-    seeds: Mapping[str, SeedFigures] | None = None,
+    max_drop: MaxDrop = DEFAULT_DROP,
+    force: bool = False,
     sturdy: bool = False,
     bench_only: bool = False,
+    extras: ExtrasMaker | None = None,
+    measured: bool = True,
 ) -> Bundle:
-    """Score a converted model on the test part, write its bundle to ``folder`` and check it.
+    """Score a converted model on the test part, compare it with the float network, write its bundle and check it.
+
+    All but `measurements.json` and `report.html` is the same to the byte each time.
 
     Parameters
     ----------
@@ -99,29 +142,84 @@ def write_bundle(
     source
         The run it was converted from.
     folder
-        Where the bundle goes; an older bundle there is replaced (see `check_target`).
-    commands
-        The exact commands that made it; of paths that lead elsewhere the last name is kept.
-    other_splits
-        Figures of the same recipe on other splits.
-    seeds
-        Validation figures of the seeds that this one was chosen from.
+        Where the bundle goes; an older bundle there is replaced (see `quantize.folder.check_target`).
+    told
+        What the manifest and the report say of its making.
+    max_drop, force
+        How much it may lose; ``force`` writes it however much it loses.
     sturdy
         Whether to score it on disturbed records too (`train.sturdiness`).
     bench_only
         Whether devices shall refuse it.
-    """
-    from train.fit import predict
+    extras
+        Makes further files, for other hardware.
+    measured
+        Whether to time it, which takes some seconds, and to write `measurements.json` and `report.html`.
 
+    Raises
+    ------
+    ModelError
+        It loses more than ``max_drop``, or an int8 model is not int8 throughout.
+    DataError
+        The bundle cannot be written.
+    """
+    told = told or Told()
     check_target(folder)
-    run, data, split = source.info, source.data, source.split
+    if precision == "int8":
+        check_int8(model)
+    data, split = source.data, source.split
     windows = data.windows[split.test]
-    float_metrics = split_metrics(predict(source.network, windows), data, split)
-    spec_in, spec_out = _tensors(model)
+    trained, changed = _float_probs(source, windows)
+    float_metrics = split_metrics(trained, data, split)
     # The name is part of the golden check, so it is known before the figures are.
-    manifest = ModelManifest(
+    manifest = replace(
+        _manifest(model, precision, source, float_metrics, bench_only=bench_only),
+        commands=tuple(_without_paths(command, data.title) for command in told.commands if command),
+        metrics_of_other_splits=dict(told.other_splits),
+        seeds=dict(told.seeds),
+        calibration=told.calibration,
+        changed_metrics=None if changed is None else split_metrics(changed, data, split),
+    )
+    classifier = TfliteClassifier(Bundle(folder, manifest, model))
+    converted = classifier.classify_many(windows)
+    metrics = split_metrics(converted, data, split)
+    parity = parity_of(trained, converted, float_metrics, metrics, max_drop)
+    manifest = replace(manifest, metrics=metrics, parity=parity)
+    if not force:
+        check_parity(manifest)
+    if sturdy:
+        found = sturdiness_of(classifier.classify_many, data, split, source.info.preprocessing)
+        manifest = replace(manifest, sturdiness=sturdiness_metrics(found))
+    golden = golden_beats(classifier, data, split)
+    more = extras(manifest, model, golden) if extras else Extras()
+    manifest = replace(manifest, edgetpu=more.edgetpu)
+    files = {
+        "model.tflite": model,
+        "manifest.json": (json.dumps(encode(manifest), indent=2) + "\n").encode(),
+        "golden.json": golden_text(golden).encode(),
+        "card.md": card(manifest).encode(),
+        **more.files,
+    }
+    if measured:
+        is_same = precision == "float32" and not source.changes
+        with converting(source.trained):
+            float32 = model if is_same else to_float32(source.trained, windows)
+        found_here = measure(manifest, model, float32, windows[:N_RUNS], arena_bytes=more.arena_bytes)
+        files["measurements.json"] = (json.dumps(encode(found_here), indent=2) + "\n").encode()
+        files["report.html"] = report_page(manifest, operators_of(model), found_here, told.layers).encode()
+    replace_folder(folder, files, lambda new: check_golden(load_bundle(new)))
+    return load_bundle(folder)
+
+
+def _manifest(
+    model: bytes, precision: str, source: Source, float_metrics: Metrics, *, bench_only: bool
+) -> ModelManifest:
+    """The manifest of a model that was not scored yet."""
+    run, data = source.info, source.data
+    spec_in, spec_out = signature_of(model)
+    return ModelManifest(
         schema_version=SCHEMA_VERSION,
-        id=bundle_id(run, precision),
+        id=bundle_id(run, precision, source.changes),
         network=run.network,
         dataset=data.title,
         precision=precision,
@@ -140,43 +238,39 @@ def write_bundle(
         metrics=float_metrics,
         float_metrics=float_metrics,
         data_sha256=run.data_sha256,
-        n_parameters=run.n_parameters,
-        commands=tuple(_without_paths(command, data.title) for command in commands),
-        tool_versions={**run.versions, "edge-ecg": __version__, "python": platform.python_version()},
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        n_parameters=_n_parameters(source),
+        commands=(),
+        tool_versions={
+            **run.versions,
+            "edge-ecg": __version__,
+            "python": platform.python_version(),
+            "converter": f"tensorflow {importlib.metadata.version('tensorflow')}",
+        },
         intended_use=INTENDED_USE,
-        metrics_of_other_splits=dict(other_splits or {}),
-        seeds=dict(seeds or {}),
+        metrics_of_other_splits={},
+        seeds={},
         segmentation=run.segmentation,
         fold=run.fold,
         n_folds=run.n_folds,
         bench_only=bench_only,
+        changes=source.changes,
+        operators=dict(sorted(Counter(operator.name for operator in operators_of(model)).items())),
+        is_foreign=source.is_foreign,
     )
-    classifier = TfliteClassifier(Bundle(folder, manifest, model))
-    say = classifier.classify_many
-    manifest = replace(
-        manifest,
-        metrics=split_metrics(say(windows), data, split),
-        sturdiness=sturdiness_metrics(sturdiness_of(say, data, split, run.preprocessing)) if sturdy else None,
-    )
-    with tempfile.TemporaryDirectory(dir=folder.resolve().parent) as scratch:
-        new = Path(scratch) / "bundle"
-        new.mkdir()
-        (new / "model.tflite").write_bytes(model)
-        (new / "manifest.json").write_text(json.dumps(encode(manifest), indent=2) + "\n")
-        golden = encode(_golden(classifier, data, split, manifest.labels))
-        (new / "golden.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
-        (new / "card.md").write_text(card(manifest))
-        check_golden(load_bundle(new))
-        if folder.exists():
-            folder.replace(Path(scratch) / "old")
-        try:
-            new.replace(folder)
-        except OSError:
-            if (Path(scratch) / "old").exists():
-                (Path(scratch) / "old").replace(folder)
-            raise
-    return load_bundle(folder)
+
+
+def _float_probs(source: Source, windows: NDArray[np.float32]) -> tuple[Any, Any]:
+    """Of the network as it was trained, and as it was changed; None when nothing was."""
+    from train.fit import predict
+
+    return predict(source.trained, windows), predict(source.network, windows) if source.changes else None
+
+
+def _n_parameters(source: Source) -> int:
+    if not source.changes:
+        return source.info.n_parameters
+    # Whole filters may be gone; ranges that quantisation-aware training keeps are no parameters.
+    return sum(int(np.prod(weight.shape)) for weight in source.network.trainable_weights)
 
 
 def _without_paths(command: str, title: str) -> str:
@@ -189,31 +283,3 @@ def _without_paths(command: str, title: str) -> str:
         return f"{option}{equals}{path.name}" if leads_out or path.name == title else arg
 
     return shlex.join(short(arg) for arg in shlex.split(command))
-
-
-def _tensors(model: bytes) -> tuple[TensorSpec, TensorSpec]:
-    from edge_ecg.infer.tflite import interpreter_class
-
-    _, make = interpreter_class()
-    interpreter = make(model_content=model)
-    interpreter.allocate_tensors()
-    specs = []
-    for details in (interpreter.get_input_details()[0], interpreter.get_output_details()[0]):
-        scale, zero_point = details["quantization"]
-        shape = tuple(int(n) for n in details["shape"])
-        specs.append(TensorSpec(np.dtype(details["dtype"]).name, shape, float(scale), int(zero_point)))
-    return specs[0], specs[1]
-
-
-def _golden(classifier: TfliteClassifier, data: WindowSet, split: Split, labels: tuple[str, ...]) -> GoldenBeats:
-    """Some test beats of each class as 8-bit windows, with what the model says of just those."""
-    beats = []
-    for code, name in enumerate(labels):
-        of_class = split.test[data.labels[split.test] == code]
-        for index in of_class[:: max(1, len(of_class) // _GOLDEN_PER_CLASS)][:_GOLDEN_PER_CLASS]:
-            window = np.rint(data.windows[index] * 255.0).astype(np.uint8)
-            probs = classifier.classify(window.astype(np.float32) / np.float32(255.0))
-            beats.append(
-                GoldenBeat(name, tuple(int(v) for v in window), tuple(round(float(p), 5) for p in probs))
-            )
-    return GoldenBeats(1, f"Windows of {data_credit(data.title)}", tuple(beats))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from edge_ecg.datasets import CATALOGUE
 from edge_ecg.manifest import Metrics, ModelManifest
+from quantize.parity import MaxDrop, parity_rows, parity_sentence
 
 __all__ = ["card", "data_credit"]
 
@@ -36,14 +37,14 @@ def card(m: ModelManifest) -> str:
     return f"""# {m.id}
 
 **{m.intended_use}**
-{_bench_only(m)}
+{_bench_only(m)}{_foreign(m)}
 The `{m.network}` network ({m.n_parameters:,} parameters) on `{m.dataset}`, {m.precision}, {m.bytes:,} bytes,
-labels {", ".join(m.labels)} (class map `{m.label_set}`), lead {m.lead}.{_MEANING.get(m.dataset, "")}
+labels {", ".join(m.labels)} (class map `{m.label_set}`), lead {m.lead}.{_MEANING.get(m.dataset, "")}{_changes(m)}{_runtimes(m)}
 
 ## Figures: test part of the `{m.split}` split{fold}, {m.metrics.n:,} beats, {_positions(m)} beats, lead {m.lead}
 Patients on both sides of the split: {both}.
 
-{_figures({f"{m.precision} (this file)": m.metrics, "float32 (before conversion)": m.float_metrics})}
+{_figures(_own_figures(m))}
 
 {_classes(m.metrics)}
 {_per_patient(m.metrics)}
@@ -52,12 +53,12 @@ Confusion (rows: experts, columns: model, in the order {" ".join(m.labels)}):
 ```
 {_confusion(m.metrics)}
 ```
-{_other_splits(m)}{_sturdiness(m)}
+{_parity(m)}{_other_splits(m)}{_sturdiness(m)}
 ## What it sees
 {_windows(m)}
 
 ## How it was made
-Seed {m.seed}{_choice(m)}. Data `{m.data_sha256[:16]}`. Tools: {", ".join(f"{k} {v}" for k, v in sorted(m.tool_versions.items()))}.
+{_seed(m)}Data `{m.data_sha256[:16]}`. Tools: {", ".join(f"{k} {v}" for k, v in sorted(m.tool_versions.items()))}.{_calibration(m)}
 
 ```sh
 {commands}
@@ -79,6 +80,68 @@ def _bench_only(m: ModelManifest) -> str:
     if not m.bench_only:
         return ""
     return "\n**For benchmarks only.** `edge-ecg evaluate` scores it; whatever labels beats refuses it.\n"
+
+
+def _foreign(m: ModelManifest) -> str:
+    if not m.is_foreign:
+        return ""
+    return """
+**The network came as a Keras file.** How it was trained and on which beats is not known: beats of the test part may be
+among them, and then the figures below are better than those of new beats.
+"""
+
+
+def _changes(m: ModelManifest) -> str:
+    return f"\nChanged after its training: {', then '.join(m.changes)}." if m.changes else ""
+
+
+def _runtimes(m: ModelManifest) -> str:
+    if m.precision != "dynamic":
+        return ""
+    return "\ntflite-runtime 2.14 (32-bit Arm) cannot load it: its FULLY_CONNECTED is younger. ai-edge-litert can."
+
+
+def _seed(m: ModelManifest) -> str:
+    return "" if m.is_foreign else f"Seed {m.seed}{_choice(m)}. "
+
+
+def _calibration(m: ModelManifest) -> str:
+    c = m.calibration
+    if c is None:
+        return ""
+    shares = ", ".join(f"{n} {name}" for name, n in c.per_class.items())
+    return f"\nRanges from {c.n} beats of the training part ({shares}), drawn with seed {c.seed}."
+
+
+def _own_figures(m: ModelManifest) -> dict[str, Metrics]:
+    rows = {f"{m.precision} (this file)": m.metrics}
+    if m.changed_metrics is not None:
+        rows["float32 (changed, before conversion)"] = m.changed_metrics
+    return rows | {"float32 (as it was trained)": m.float_metrics}
+
+
+def _parity(m: ModelManifest) -> str:
+    if m.parity is None:
+        return ""
+    lost = "" if m.parity.is_within else (
+        f" **It loses more than the {MaxDrop(*m.parity.max_drop)} points of accuracy and macro F1 that were allowed.**"
+    )
+    rows = "\n".join(
+        f"| {row.name} | {_percent(row.before)} | {_percent(row.after)} | {_percent(row.points, '+')} |"
+        for row in parity_rows(m)
+    )
+    return f"""
+## What the conversion cost
+{parity_sentence(m)}{lost}
+
+| % | float32, as trained | {m.precision}, this file | points |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _percent(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.2f}"
 
 
 def _positions(m: ModelManifest) -> str:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 
 from edge_ecg.errors import UsageError
 from edge_ecg.manifest import ModelManifest
-from quantize.bundle import bundle_id, check_target
+from quantize.bundle import Told, bundle_id
+from quantize.changes import Changes, change
 from quantize.convert import convert_source
+from quantize.folder import check_target
+from quantize.foreign import is_model_file, open_model_file
+from quantize.hardware import check_hardware, extras_for
 from quantize.other_runs import metrics_by_split, runs_by_split, seeds_among
+from quantize.parity import DEFAULT_DROP, LostTooMuchError, MaxDrop, parity_lines
 from quantize.precision import PRECISIONS
+from quantize.report import Layer
 from quantize.source import open_source
 from train.run import find_run, read_run
 from train.sturdiness import check_sturdy
@@ -30,7 +36,18 @@ def _precision_flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.argument("run", metavar="RUN")
 @_precision_flags
+@click.option("--prune", type=float, metavar="SHARE", help="Make this share of the weights zero first, such as 0.8.")
+@click.option("--structured", is_flag=True, help="With --prune: remove that share of whole filters instead.")
+@click.option("--qat", is_flag=True, help="Fine-tune with the rounding of int8 first.")
+@click.option("--epochs", type=int, help="Of the fine-tuning that follows a change; default: as many as is usual.")
+@click.option("--edgetpu", is_flag=True, help="Report which operators a Coral Edge TPU takes; compile for it.")
+@click.option("--mcu", is_flag=True, help="Add C sources for TensorFlow Lite Micro, and the arena it takes.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the bundle; default: its id, here.")
+@click.option("--data", help="For a Keras file: the data set that calibrates and scores it.")
+@click.option("--split", help="For a Keras file: which beats are for which; default random.")
+@click.option("--fold", type=int, help="For a Keras file on the patient split: which fold is the test; default 0.")
+@click.option("--max-drop", metavar="A,F", help=f"Points of accuracy and macro F1 it may lose; default {DEFAULT_DROP}.")
+@click.option("--force", is_flag=True, help="Write it however much it loses.")
 @click.option("--other-split", "other_splits", metavar="RUN", multiple=True,
               help="The same recipe on another split: its figures stand beside. Again for each fold, all are needed.")
 @click.option("--among", metavar="RUN", multiple=True, help="Another seed that RUN was chosen from, by validation.")
@@ -39,7 +56,18 @@ def _precision_flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--calibration-seed", type=int, help="Of the representative beats; default 0.")
 def convert(
     run: str,
+    prune: float | None,
+    structured: bool,
+    qat: bool,
+    epochs: int | None,
+    edgetpu: bool,
+    mcu: bool,
     out: Path | None,
+    data: str | None,
+    split: str | None,
+    fold: int | None,
+    max_drop: str | None,
+    force: bool,
     other_splits: tuple[str, ...],
     among: tuple[str, ...],
     sturdy: bool,
@@ -47,45 +75,87 @@ def convert(
     calibration_seed: int | None,
     **precisions: bool,
 ) -> None:
-    """Convert a trained run into a bundle that a device can run.
+    """Convert a trained run, or a Keras file, into a bundle that a device can run.
 
     \b
     Example:
       edge-ecg convert --int8 mitdb-baseline-random-seed1 --other-split mitdb-baseline-inter-seed1
       edge-ecg convert --float32 ~/.cache/edge-ecg/runs/mitdb-baseline-random-seed1 --out here
+      edge-ecg convert --int8 mitdb-baseline-random-seed1 --prune 0.5 --structured --mcu
+      edge-ecg convert --int8 my-network.h5 --data mitdb
     """
     precision = _chosen(precisions)
     if calibration_seed is not None and not PRECISIONS[precision].is_calibrated:
         raise UsageError(f"--calibration-seed means nothing with --{precision}", "Leave it out")
     seed = calibration_seed or 0
-    folder = find_run(run)
-    target = out or Path(bundle_id(read_run(folder), precision))
+    allowed = MaxDrop.parse(max_drop) if max_drop is not None else DEFAULT_DROP
+    changes = Changes(prune, structured=structured, qat=qat, epochs=epochs)
+    changes.check_precision(precision)
+    check_hardware(precision, edgetpu=edgetpu, mcu=mcu)
+    again = ["edge-ecg", "convert", f"--{precision}"]
+    seeds, others = {}, {}
+    if is_model_file(run):
+        _refuse_those(run, {"--among": among, "--other-split": other_splits, "--bench-only": bench_only,
+                            "--prune": changes.prune, "--qat": qat})  # fmt: skip
+        if data is None:
+            raise UsageError(
+                f"{run} does not say which data set it is for", "Give it with --data, such as --data mitdb"
+            )
+        if out is not None:
+            check_target(out)
+        folder = Path(run)
+        source = open_model_file(folder, data, split or "random", fold or 0)
+        target = out or Path(bundle_id(source.info, precision))
+        again += [Path(run).name, "--data", data, "--split", source.split.name]
+        again += [] if source.split.fold is None else ["--fold", str(source.split.fold)]
+    else:
+        _refuse_those(run, {"--data": data, "--split": split, "--fold": fold is not None})
+        folder = find_run(run)
+        target = out or Path(bundle_id(read_run(folder), precision, changes.told))
+        check_target(target)
+        seeds_of = [find_run(name) for name in among]
+        seeds = seeds_among(folder, seeds_of)
+        others = runs_by_split(folder, [find_run(name) for name in other_splits])
+        source = open_source(folder, bench_only=bench_only)
+        again += [folder.name]
     check_target(target)
-    seeds_of = [find_run(name) for name in among]
-    seeds = seeds_among(folder, seeds_of)
-    others = runs_by_split(folder, [find_run(name) for name in other_splits])
-    source = open_source(folder, bench_only=bench_only)
     if sturdy:
         check_sturdy(source.data)
-    again = ["edge-ecg", "convert", f"--{precision}", folder.name]
+    changed = change(source, changes, folder)
+    again += changes.options
     again += ["--calibration-seed", str(seed)] if PRECISIONS[precision].is_calibrated else []
     other_runs = [other for runs in others.values() for other in runs]
-    for option, names in {"--other-split": other_runs, "--among": seeds_of}.items():
+    for option, names in {"--other-split": other_runs, "--among": [find_run(name) for name in among]}.items():
         again += [arg for name in names for arg in (option, name.name)]
-    again += [*(["--sturdy"] if sturdy else []), *(["--bench-only"] if bench_only else [])]
-    bundle = convert_source(
-        source,
-        precision,
-        target,
-        calibration_seed=seed,
+    flags = {"--sturdy": sturdy, "--bench-only": bench_only, "--edgetpu": edgetpu, "--mcu": mcu}
+    again += [flag for flag, is_given in flags.items() if is_given]
+    again += [*(["--max-drop", str(allowed)] if allowed != DEFAULT_DROP else []), *(["--force"] if force else [])]
+    told = Told(
         commands=(*(read_run(other).command for other in other_runs), shlex.join(again)),
-        other_splits=metrics_by_split(others, precision, calibration_seed=seed, bench_only=bench_only),
+        other_splits=metrics_by_split(others, precision, changes, calibration_seed=seed, bench_only=bench_only),
         seeds=seeds,
-        sturdy=sturdy,
-        bench_only=bench_only,
+        layers=[Layer(x.name, x.n_weights, x.share) for x in changed.sparsity],
     )
-    click.echo("\n".join([*_lines(bundle.manifest), f"bundle: {target} ({bundle.manifest.bytes:,} bytes)"]))
+    try:
+        bundle = convert_source(
+            changed.source, precision, target, told, calibration_seed=seed, convert=changed.convert,
+            max_drop=allowed, force=force, sturdy=sturdy, bench_only=bench_only,
+            extras=extras_for(edgetpu=edgetpu, mcu=mcu, tell=click.echo),
+        )  # fmt: skip
+    except LostTooMuchError as error:
+        click.echo("\n".join(error.lines), err=True)
+        raise
+    click.echo("\n".join([*_lines(bundle.manifest), *parity_lines(bundle.manifest)]))
+    click.echo(f"bundle: {target} ({bundle.manifest.bytes:,} bytes)")
     click.echo(f"next: edge-ecg models verify {shlex.quote(str(target))}")
+
+
+def _refuse_those(run: str, given: Mapping[str, object]) -> None:
+    """Options that mean nothing for what is converted."""
+    option = next((name for name, value in given.items() if value), None)
+    if option is not None:
+        what = "a Keras file" if is_model_file(run) else "a run, which has its own"
+        raise UsageError(f"{option} means nothing with {what}", "Leave it out")
 
 
 def _chosen(precisions: dict[str, bool]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_ecg.errors import UsageError
 from edge_ecg.manifest import Metrics, SeedFigures
+from quantize.changes import NONE, Changes, change
 from quantize.convert import convert_source
 from quantize.figures import metrics_of
 from quantize.source import open_source
@@ -76,24 +77,34 @@ def runs_by_split(folder: Path, others: Sequence[Path]) -> dict[str, list[Path]]
 
 
 def metrics_by_split(
-    runs: Mapping[str, Sequence[Path]], precision: str, *, calibration_seed: int = 0, bench_only: bool = False
+    runs: Mapping[str, Sequence[Path]],
+    precision: str,
+    changes: Changes = NONE,
+    *,
+    calibration_seed: int = 0,
+    bench_only: bool = False,
 ) -> dict[str, Metrics]:
-    """Figures by split of runs that `runs_by_split` gave, each converted and scored on its own test part.
+    """Figures by split of runs that `runs_by_split` gave, each changed, converted and scored on its own test part.
 
     Folds are one set of figures of all their beats together.
     """
-    return {split: _metrics(folders, precision, calibration_seed, bench_only) for split, folders in runs.items()}
+    how = (precision, changes, calibration_seed, bench_only)
+    return {split: _metrics(folders, *how) for split, folders in runs.items()}
 
 
-def _metrics(folders: Sequence[Path], precision: str, calibration_seed: int, bench_only: bool) -> Metrics:
+def _metrics(
+    folders: Sequence[Path], precision: str, changes: Changes, calibration_seed: int, bench_only: bool
+) -> Metrics:
     parts: list[TestPart] = []
     with tempfile.TemporaryDirectory() as scratch:
         for k, folder in enumerate(folders):
             source = open_source(folder, bench_only=bench_only)
+            changed = change(source, changes, folder)
             target = Path(scratch) / str(k)
             bundle = convert_source(
-                source, precision, target, calibration_seed=calibration_seed, bench_only=bench_only
-            )
+                changed.source, precision, target, calibration_seed=calibration_seed, convert=changed.convert,
+                bench_only=bench_only, force=True, measured=False,
+            )  # fmt: skip
             if len(folders) == 1:
                 return bundle.manifest.metrics
             parts.append(TestPart(open_model(str(target)), source.data, source.split))
@@ -109,5 +120,6 @@ def _difference(a: RunInfo, b: RunInfo) -> str:
         "segmentation": (a.segmentation, b.segmentation),
         "preprocessing": (a.preprocessing, b.preprocessing),
         "recipe": (a.recipe, b.recipe),
+        "teacher": ("with" if a.teacher else "without", "with" if b.teacher else "without"),
     }
     return next((what for what, (one, other) in pairs.items() if one != other), "")

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.dynamic import to_dynamic
+from quantize.float16 import to_float16
 from quantize.float32 import to_float32
 from quantize.int8 import to_int8
 
@@ -32,12 +34,14 @@ class Precision:
 
     what: str
     convert: Callable[[Any, NDArray[np.float32]], bytes]
-    is_calibrated: bool
+    is_calibrated: bool = False
 
 
 PRECISIONS: Mapping[str, Precision] = MappingProxyType(
     {
         "int8": Precision("Full int8: int8 in, int8 out, no float operator.", to_int8, is_calibrated=True),
-        "float32": Precision("As it was trained, to compare with.", to_float32, is_calibrated=False),
+        "float16": Precision("Weights as float16: half the size, computed as float32.", to_float16),
+        "dynamic": Precision("Weights as int8, the rest quantised as it comes; not for tflite-runtime.", to_dynamic),
+        "float32": Precision("As it was trained, to compare with.", to_float32),
     }
 )

@@ -17,12 +17,34 @@ __all__ = ["Source", "open_source"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A run with its beats and how they were split; ``network`` is the Keras model with its best weights."""
+    """A network with its beats and how they were split.
+
+    Attributes
+    ----------
+    info
+        The run that it comes from.
+    network
+        The Keras model that is converted.
+    changes
+        What was done to it since it was trained, in order, such as ``pruned 0.8``, ``qat``.
+    trained
+        The Keras model as it was trained, which the converted one is compared with; ``network`` itself when nothing
+        was changed.
+    is_foreign
+        It came as a Keras file: nothing is known of its training.
+    """
 
     info: RunInfo
     data: WindowSet
     split: Split
     network: Any
+    changes: tuple[str, ...] = ()
+    trained: Any = None
+    is_foreign: bool = False
+
+    def __post_init__(self) -> None:
+        if self.trained is None:
+            object.__setattr__(self, "trained", self.network)
 
 
 def open_source(folder: Path, *, bench_only: bool = False) -> Source:

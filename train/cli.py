@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from train.room import check_room
 from train.run import Recipe, RunInfo, find_run, read_run
 from train.run_folder import training_in
 from train.splits import SPLITS, check_split, check_trains
+from train.teacher import Teacher, open_teacher
 from train.window_set import SEGMENTATIONS, runs_root
 from train.workers import ALONE, join_workers
 
@@ -35,6 +37,7 @@ __all__ = ["train"]
               help="As the device cuts beats, or as published, with a look ahead.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of weights, order, augmentation.")
 @click.option("--config", "recipe_file", type=click.Path(path_type=Path), help="Recipe; default: the network's own.")
+@click.option("--teacher", metavar="RUN", help="Learn from this run of the same beats, too.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Of TensorFlow; default: all processors.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default under EDGE_ECG_RUNS.")
@@ -47,14 +50,19 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
     \b
     Example:
       edge-ecg train --network baseline --data mitdb --seed 1
+      edge-ecg train --network tiny --data mitdb --teacher mitdb-deep_residual-random-seed1
       edge-ecg train --resume mitdb-baseline-random-seed1
     """
     given = [p.opts[0] for p in ctx.command.params if p.name in options and _is_given(ctx, str(p.name))]
     if resume and given:
         raise UsageError(f"{', '.join(given)} means nothing with --resume", "A run goes on as it began: leave it out")
     workers = join_workers(threads, lambda line: click.echo(line, err=True)) if strategy else ALONE
+    taught_by = options.pop("teacher")
+    teacher = _teacher(taught_by, options) if taught_by else None
     with workers.together():
         folder, begun, recipe = workers.ask_chief(lambda: _resumed(resume) if resume else _new_run(**options))
+    if begun and begun.teacher:
+        teacher = open_teacher(begun.teacher, begun.teacher_sha256)
     check_room("training", memory_bytes=1_500_000_000, disk_bytes=150_000_000, folder=folder)
     # What is missing is told before the beats are cut, not after.
     import tensorflow  # noqa: F401
@@ -72,7 +80,7 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
     with workers.together(folder):
         info = fit(
             build_of(o["network"]), data, parts, recipe, params, o["seed"], folder, command,
-            threads=threads, resume=begun is not None, workers=workers,
+            threads=threads, resume=begun is not None, workers=workers, teacher=teacher,
         )  # fmt: skip
     if not workers.is_chief:
         return
@@ -110,6 +118,13 @@ def _new_run(
         raise UsageError(f"{folder} holds a run already", hint)
     with training_in(folder):
         return folder, None, recipe
+
+
+def _teacher(run: str, options: Mapping[str, Any]) -> Teacher:
+    """Refused by what is known of its beats before they are cut; `fit` knows the rest."""
+    teacher = open_teacher(run)
+    teacher.check({name: options[name] for name in ("split", "segmentation")})
+    return teacher
 
 
 def _resumed(name: str) -> tuple[Path, RunInfo, Recipe]:

@@ -49,6 +49,8 @@ class ScoredModel:
         How a run was fitted; None of a bundle, whose manifest does not say it.
     unfinished
         How far a training got that is not at its end, such as ``12 of 36 epochs``; None when it is, and of a bundle.
+    is_foreign
+        It came as a Keras file: nobody here knows what it learned from.
     """
 
     name: str
@@ -66,6 +68,7 @@ class ScoredModel:
     n_bytes: int | None = None
     recipe: Recipe | None = None
     unfinished: str | None = None
+    is_foreign: bool = False
 
     def probs(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probabilities ``(n, n_classes)``. Raises `ModelError` when one is not a number."""
@@ -88,6 +91,8 @@ class ScoredModel:
 
     def learned(self, data: WindowSet, split: Split) -> str | None:
         """Why the test part is no test of new people for this model; None when it is one, as far as is known."""
+        if self.is_foreign:
+            return "not known to be new people: the network came as a file that does not say what it learned from"
         if self.has_beats(data):
             if not self.is_own_split(split):
                 which = self.split if self.fold is None else f"{self.split} (fold {self.fold})"
@@ -133,6 +138,7 @@ def open_model(name: str) -> ScoredModel:
         manifest.network,
         manifest.seed,
         manifest.bytes,
+        is_foreign=manifest.is_foreign,
     )
 
 

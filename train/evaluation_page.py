@@ -11,7 +11,7 @@ from train.evaluation import CLASS_FIGURES, Evaluation
 from train.evaluation_text import HEADS, PATIENT_RULE, evaluation_lines, fraction, interval, percent
 from train.sturdiness import Sturdiness
 
-__all__ = ["evaluation_page"]
+__all__ = ["STYLE", "evaluation_page", "safe", "table"]
 
 _MOST_LOST_POINTS = {"inverted": 5.0}
 """Above this a loss is marked; 1.5 for the others, as the released models promise."""
@@ -35,22 +35,22 @@ def evaluation_page(
     pictures
         PNG by caption.
     """
-    head = "".join(f"<tr><th>{_safe(k.replace('_', ' '))}</th><td>{_safe(v)}</td></tr>" for k, v in facts.items())
-    warned = "".join(f"<p class=warning><b>Mind:</b> {_safe(text)}</p>" for text in warnings)
+    head = "".join(f"<tr><th>{safe(k.replace('_', ' '))}</th><td>{safe(v)}</td></tr>" for k, v in facts.items())
+    warned = "".join(f"<p class=warning><b>Mind:</b> {safe(text)}</p>" for text in warnings)
     shown = "".join(
-        f'<figure><img alt="{_safe(caption)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-        f"<figcaption>{_safe(caption)}</figcaption></figure>"
+        f'<figure><img alt="{safe(caption)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        f"<figcaption>{safe(caption)}</figcaption></figure>"
         for caption, png in pictures.items()
     )
     text = [*evaluation_lines(found), *(["", *sturdiness.lines()] if sturdiness else [])]
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Evaluation: {_safe(facts.get('model', ''))}</title><style>{_STYLE}</style>"
-        f"<h1>{_safe(facts.get('model', ''))} <small>on {_safe(facts.get('data', ''))}</small></h1>{warned}"
+        f"<title>Evaluation: {safe(facts.get('model', ''))}</title><style>{STYLE}</style>"
+        f"<h1>{safe(facts.get('model', ''))} <small>on {safe(facts.get('data', ''))}</small></h1>{warned}"
         f"<div class=cards>{_cards(found, sturdiness)}</div><table class=facts>{head}</table>"
         f"<h2>Classes</h2>{_classes(found)}<div class=pictures>{shown}</div>"
         f"{_sturdiness(sturdiness)}{_patients(found)}<h2>Records</h2>{_records(found)}"
-        f"<h2>The same as text</h2><pre>{_safe(chr(10).join(text))}</pre>"
+        f"<h2>The same as text</h2><pre>{safe(chr(10).join(text))}</pre>"
         f"<p>Research software, not a medical device.</p></html>\n"
     )
 
@@ -77,7 +77,7 @@ def _cards(found: Evaluation, sturdiness: Sturdiness | None) -> str:
         cards.append(("AUC by patient", fraction(of.roc_auc), f"{limits}<br>accuracy {percent(of.accuracy)} %"))
     if sturdiness is not None:
         worst = max(sturdiness.conditions, key=lambda c: c.loss_points)
-        cards.append(("most lost to", f"{worst.loss_points:.2f} points", _safe(worst.name)))
+        cards.append(("most lost to", f"{worst.loss_points:.2f} points", safe(worst.name)))
     return "".join(f"<div><h3>{name}</h3><b>{value}</b><p>{below}</p></div>" for name, value, below in cards)
 
 
@@ -86,7 +86,7 @@ def _classes(found: Evaluation) -> str:
     of, how = (found.by_beats, "beats") if found.by_patients is None else (found.by_patients, "patients")
     rows = []
     for k, name in enumerate(found.classes):
-        cells = [_safe(name), f"{n_of[k]:,}"]
+        cells = [safe(name), f"{n_of[k]:,}"]
         for key in CLASS_FIGURES:
             value, in_percent = found.per_class[key][k], key in ("se", "ppv")
             limits = interval(of[key][k], in_percent=in_percent)
@@ -95,7 +95,7 @@ def _classes(found: Evaluation) -> str:
             cells.append(f"{told}{bar}<small class=below>{limits}</small>")
         rows.append(cells)
     note = f"<p>In brackets 95 % intervals, {how} drawn. Areas: the class against the rest.</p>"
-    return _table(["class", "beats", *(HEADS[key] for key in CLASS_FIGURES)], rows) + note
+    return table(["class", "beats", *(HEADS[key] for key in CLASS_FIGURES)], rows) + note
 
 
 def _sturdiness(found: Sturdiness | None) -> str:
@@ -106,11 +106,11 @@ def _sturdiness(found: Sturdiness | None) -> str:
         limit = _MOST_LOST_POINTS.get(c.name, 1.5)
         mark = " class=bad" if c.loss_points > limit else ""
         loss = f"<span{mark}>{c.loss_points:+.2f}</span>"
-        what = _safe(found.what(c.name))
-        rows.append([_safe(c.name), percent(c.accuracy), f"{c.macro_f1:.4f}", loss, f"<span class=what>{what}</span>"])
+        what = safe(found.what(c.name))
+        rows.append([safe(c.name), percent(c.accuracy), f"{c.macro_f1:.4f}", loss, f"<span class=what>{what}</span>"])
     head = ["condition", "accuracy %", "macro F1", "points lost", "what was done"]
-    note = f"<p>{_safe(found.lines()[0])}. Red: above 1.5 points (inverted: 5).</p>"
-    return f"<h2>Sturdiness</h2>{note}{_table(head, rows)}"
+    note = f"<p>{safe(found.lines()[0])}. Red: above 1.5 points (inverted: 5).</p>"
+    return f"<h2>Sturdiness</h2>{note}{table(head, rows)}"
 
 
 def _patients(found: Evaluation) -> str:
@@ -119,33 +119,34 @@ def _patients(found: Evaluation) -> str:
     # The worst first: the furthest on the wrong side.
     ordered = sorted(found.patients.rows, key=lambda r: (r.probability if not r.reference else 1 - r.probability) * -1)
     rows = [
-        [str(r.patient), f"{r.n:,}", _safe(found.classes[r.reference]), f"{r.probability:.3f}{_bar(r.probability)}",
+        [str(r.patient), f"{r.n:,}", safe(found.classes[r.reference]), f"{r.probability:.3f}{_bar(r.probability)}",
          "" if r.is_right else "<span class=bad>wrong</span>"]
         for r in ordered
     ]  # fmt: skip
     n_right = sum(row.is_right for row in found.patients.rows)
-    head = ["patient", "beats", "is", f"P({_safe(found.classes[1])})", ""]
+    head = ["patient", "beats", "is", f"P({safe(found.classes[1])})", ""]
     return (
-        f"<h2>Patients</h2><p>{_safe(PATIENT_RULE)}: {n_right} of {len(rows)} right. The worst first.</p>"
-        f"<div class=tall>{_table(head, rows)}</div>"
+        f"<h2>Patients</h2><p>{safe(PATIENT_RULE)}: {n_right} of {len(rows)} right. The worst first.</p>"
+        f"<div class=tall>{table(head, rows)}</div>"
     )
 
 
 def _records(found: Evaluation) -> str:
     rows = [
         [str(r.record), f"{r.n:,}", str(r.n_errors), f"{percent(r.confusion.accuracy)}{_bar(r.confusion.accuracy)}",
-         _safe(r.worst(found.classes)), *_sensitivities(r.confusion)]
+         safe(r.worst(found.classes)), *_sensitivities(r.confusion)]
         for r in found.records
     ]  # fmt: skip
-    head = ["record", "beats", "errors", "right %", "most of them", *(f"{_safe(c)} Se %" for c in found.classes)]
-    return f"<p>Most errors first; Se with the number of beats.</p><div class=tall>{_table(head, rows)}</div>"
+    head = ["record", "beats", "errors", "right %", "most of them", *(f"{safe(c)} Se %" for c in found.classes)]
+    return f"<p>Most errors first; Se with the number of beats.</p><div class=tall>{table(head, rows)}</div>"
 
 
 def _sensitivities(confusion: Confusion) -> Iterable[str]:
     return (f"{100 * c.se:.1f} <small>of {c.n:,}</small>" if c.n else "" for c in confusion.per_class())
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are HTML already."""
     top = "".join(f"<th>{name}</th>" for name in head)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<div class=wide><table class=figures><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -155,11 +156,12 @@ def _bar(share: float | None) -> str:
     return f'<i class=bar><i style="width:{100 * (share or 0):.1f}%"></i></i>'
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """Text as HTML."""
     return html.escape(text)
 
 
-_STYLE = """
+STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em;color:#222;background:#fff}
 h1{font-size:1.5em}h1 small{font-weight:400;color:#666}h2{font-size:1.15em;margin-top:2em}
 table{border-collapse:collapse}small{color:#666;font-size:.82em}

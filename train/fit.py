@@ -34,10 +34,11 @@ from train.run_folder import replaced_together, told_when_full, training_in
 from train.schedule import Schedule
 from train.splits import Split
 from train.step import computing_in, optimizer_of, scale_dropout, seed_dropout, step_of, tensorflow_with
+from train.teacher import Teacher
 from train.window_set import WindowSet
 from train.workers import ALONE, Workers
 
-__all__ = ["fit", "predict"]
+__all__ = ["fit", "predict", "validation_figures"]
 
 
 def fit(
@@ -53,6 +54,7 @@ def fit(
     threads: int = 0,
     resume: bool = False,
     workers: Workers = ALONE,
+    teacher: Teacher | None = None,
 ) -> RunInfo:
     """Train one network from one seed.
 
@@ -78,13 +80,16 @@ def fit(
         Go on with the run in ``folder``.
     workers
         Who fits it together; each calls this alike, and only the chief has need of ``folder``.
+    teacher
+        Whom it learns from besides the labels.
 
     Raises
     ------
     ConfigError
         The loss is no number any more. What was best before is kept.
     UsageError
-        ``resume`` with other data, another seed or another recipe than the run began with; workers that differ in them;
+        ``resume`` with other data, another seed, recipe or teacher than the run began with; workers that differ in
+        them; a teacher of other data or another split;
         another process trains in ``folder``, or it cannot be written.
     DataError
         The noise that the recipe asks for is missing; a run or checkpoint to resume cannot be read; the disk is full.
@@ -95,6 +100,9 @@ def fit(
         tf, keras = tensorflow_with(threads)
         from tqdm import tqdm
 
+        # Before the seed is set: a network begins with the same weights whether it has a teacher or not.
+        with computing_in(keras, recipe.compute):
+            teaching = teacher.network() if teacher else None
         keras.utils.set_random_seed(seed)
         # Dropout that can be seeded anew for each epoch: a resumed one draws what the straight one drew.
         keras.backend.experimental.enable_tf_random_generator()
@@ -106,9 +114,11 @@ def fit(
         mean.set_weights(model.get_weights())
         optimizer = optimizer_of(keras, recipe)
         optimizer.build(model.trainable_variables)
-        step = step_of(tf, keras, model, mean, optimizer, recipe, workers)
+        step = step_of(tf, keras, model, mean, optimizer, recipe, workers, teaching)
         schedule = Schedule(recipe)
-        info = _new_info(model, data, split, recipe, params, seed, command, threads, tf.__version__)
+        info = _new_info(model, data, split, recipe, params, seed, command, threads, tf.__version__, teacher)
+        if teacher:
+            teacher.check(info.fixed)
         workers.agree(info.fixed)
         history: list[dict[str, Any]] = []
 
@@ -160,7 +170,7 @@ def fit(
                     if not math.isfinite(losses[-1]):
                         bar.close()
                         raise _no_number(f"the loss of step {len(losses)} of {batches.n_steps}", epoch, info, folder)
-                figures = workers.ask_chief(lambda: _figures(mean, data, split))
+                figures = workers.ask_chief(lambda: validation_figures(mean, data, split))
                 if not math.isfinite(figures["validation_loss"]):
                     raise _no_number("the validation loss", epoch, info, folder)
                 row = {
@@ -209,7 +219,7 @@ def predict(model: Any, windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _new_info(
     model: Any, data: WindowSet, split: Split, recipe: Recipe, params: PreprocessParams, seed: int,
-    command: str, threads: int, tensorflow: str,
+    command: str, threads: int, tensorflow: str, teacher: Teacher | None,
 ) -> RunInfo:  # fmt: skip
     return RunInfo(
         schema_version=RUN_SCHEMA,
@@ -237,6 +247,8 @@ def _new_info(
         fold=split.fold,
         n_folds=split.n_folds,
         threads=threads,
+        teacher=teacher.name if teacher else None,
+        teacher_sha256=teacher.sha256 if teacher else None,
     )
 
 
@@ -252,7 +264,8 @@ def _rank(run: RunInfo, history: Sequence[Mapping[str, float]]) -> tuple[float, 
     return run.validation_score, -history[run.best_epoch - 1]["validation_loss"]
 
 
-def _figures(model: Any, data: WindowSet, split: Split) -> dict[str, float]:
+def validation_figures(model: Any, data: WindowSet, split: Split) -> dict[str, float]:
+    """Loss, accuracy and macro F1 on the validation part, of two classes the ROC AUC: by their names in a history."""
     probs, labels = predict(model, data.windows[split.validation]), data.labels[split.validation]
     n_classes = len(LABEL_SETS[data.label_set])
     confusion = Confusion.of(labels, probs.argmax(axis=1), n_classes)

@@ -51,6 +51,8 @@ class Recipe:
         loss, running mean and all figures stay float32.
     class_balance
         0: a class counts by its beats, 1: all classes count alike; between them by that power.
+    teacher_share, teacher_temperature
+        With a teacher (`train.teacher`): its share of the loss, the rest is the labels'; what both are softened by.
     augment
         What each beat may meet, see `train.beat_augment.Augment`.
     """
@@ -70,10 +72,12 @@ class Recipe:
     class_balance: float = 0.0
     dropout_scale: float = 1.0
     compute: Literal["float32", "bfloat16"] = "float32"
+    teacher_share: float = 0.7
+    teacher_temperature: float = 2.0
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "plateau_patience"):
+        for name in ("epochs", "batch_size", "learning_rate", "plateau_patience", "teacher_temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f'"{name}" must be above 0, found {getattr(self, name)}')
         for name in ("average_decay", "label_smoothing"):
@@ -82,6 +86,8 @@ class Recipe:
         for name in ("patience", "warmup_epochs", "weight_decay", "clip_norm"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f'"{name}" must not be negative, found {getattr(self, name)}')
+        if not 0 < self.teacher_share <= 1:
+            raise ValueError(f'"teacher_share" must be above 0, up to 1, found {self.teacher_share}')
         if not 0 < self.plateau_factor < 1:
             raise ValueError(f'"plateau_factor" must lie between 0 and 1, found {self.plateau_factor}')
         if not 0 <= self.dropout_scale <= 2:
@@ -110,6 +116,8 @@ class RunInfo:
         What was run, when, with which tools.
     threads
         Of TensorFlow; 0: as many as it likes.
+    teacher, teacher_sha256
+        The run that taught it (what `find_run` takes) and the hash of its weights; None without.
     validation_auc
         Area under the ROC curve, binary label sets only.
     """
@@ -134,6 +142,8 @@ class RunInfo:
     fold: int | None = None
     n_folds: int | None = None
     threads: int = 0
+    teacher: str | None = None
+    teacher_sha256: str | None = None
     epochs_done: int = 0
     best_epoch: int = 0
     validation_accuracy: float = 0.0
@@ -161,7 +171,7 @@ class RunInfo:
     @property
     def fixed(self) -> dict[str, Any]:
         """What a run keeps from its first epoch to its last, on whatever machine."""
-        free = {*PROGRESS, "command", "started_utc", "versions", "threads"}
+        free = {*PROGRESS, "command", "started_utc", "versions", "threads", "teacher"}
         return {key: value for key, value in asdict(self).items() if key not in free}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_ecg.errors import UsageError
 from train.run import Recipe
+from train.teacher import divergence
 from train.workers import ALONE, Workers
 
 __all__ = ["computing_in", "optimizer_of", "scale_dropout", "seed_dropout", "step_of", "tensorflow_with"]
@@ -50,12 +51,14 @@ def optimizer_of(keras: Any, recipe: Recipe) -> Any:
 
 
 def step_of(
-    tf: Any, keras: Any, model: Any, mean: Any, optimizer: Any, recipe: Recipe, workers: Workers = ALONE
-) -> Callable[..., Any]:
+    tf: Any, keras: Any, model: Any, mean: Any, optimizer: Any, recipe: Recipe, workers: Workers = ALONE,
+    teacher: Any = None,
+) -> Callable[..., Any]:  # fmt: skip
     """One step: gradient, optimizer, running mean of the weights.
 
     Called with windows ``(n, 187, 1)``, targets ``(n, n_outputs)``, weights ``(n,)`` and the decay of the mean, it
     returns the loss. Several workers are called with the same batch: each takes its share, all make the same step.
+    ``teacher`` is a network that says of the same windows what a part of the loss is measured by.
     """
     is_binary = model.output_shape[-1] == 1
     losses = keras.losses.BinaryCrossentropy if is_binary else keras.losses.CategoricalCrossentropy
@@ -66,8 +69,13 @@ def step_of(
 
     @tf.function(reduce_retracing=True)
     def step(x: Any, y: Any, weights: Any, decay: Any) -> Any:
+        taught = None if teacher is None else teacher(x, training=False)
         with tf.GradientTape() as tape:
-            loss = loss_of(y, model(x, training=True), sample_weight=weights)
+            said = model(x, training=True)
+            loss = loss_of(y, said, sample_weight=weights)
+            if taught is not None:
+                apart = tf.reduce_mean(weights * divergence(tf, taught, said, recipe.teacher_temperature))
+                loss = (1.0 - recipe.teacher_share) * loss + recipe.teacher_share * apart
         loss, *gradients = workers.total([loss, *tape.gradient(loss, model.trainable_variables)])
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         for average, value in pairs:

@@ -6,11 +6,11 @@ import sys
 
 import click
 
+from edge_ecg.cli.accelerator import open_model
 from edge_ecg.cli.interrupt import orderly_stop
 from edge_ecg.cli.ranges import SPEED
 from edge_ecg.cli.report import DISCLAIMER, agreement_lines, link_line, raise_what_went_wrong, stats_lines, tell_failure
 from edge_ecg.config import ModelSettings
-from edge_ecg.infer import open_classifier
 from edge_ecg.io import read_annotations
 from edge_ecg.runner import Runner
 from edge_ecg.sinks.beats import BeatList
@@ -40,7 +40,7 @@ def demo(speed: float, model: str) -> None:
       edge-ecg demo
       edge-ecg demo --speed 1      in real time
     """
-    classifier = open_classifier(model)
+    classifier = open_model(model, "auto")
     notes = read_annotations(EXCERPT)
     board = board_of_record(EXCERPT, speed)
     click.echo(DISCLAIMER)

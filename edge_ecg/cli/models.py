@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import click
 
 from edge_ecg.errors import ModelError
+from edge_ecg.infer.edgetpu import compiled_model
 from edge_ecg.infer.golden import check_golden
+from edge_ecg.infer.operators import operators_of
 from edge_ecg.manifest import Bundle, ModelManifest, load_bundle, shipped_ids
 from edge_ecg.schema import encode
 
@@ -71,7 +74,7 @@ def show(model: str, as_json: bool) -> None:
 @click.argument("names", metavar="[MODEL]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, one object a model.")
 def verify(names: tuple[str, ...], as_json: bool) -> None:
-    """Check hash, fingerprint, tensors and golden beats; without MODEL, all shipped ones.
+    """Check hash, fingerprint, tensors, operators and golden beats; without MODEL, all shipped ones.
 
     \b
     Example:
@@ -83,15 +86,18 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
         try:
             bundle = load_bundle(name)
             n_beats = _golden_beats(bundle)
-            rows.append({"id": bundle.manifest.id, "ok": True, "golden_beats": n_beats, "problem": None})
+            checked = ["hash", "fingerprint", "tensors", *_operators(bundle), *_edgetpu_file(bundle)]
+            rows.append(
+                {"id": bundle.manifest.id, "ok": True, "checked": checked, "golden_beats": n_beats, "problem": None}
+            )
         except ModelError as error:
-            rows.append({"id": name, "ok": False, "golden_beats": 0, "problem": str(error)})
+            rows.append({"id": name, "ok": False, "checked": [], "golden_beats": 0, "problem": str(error)})
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            good = f"ok      {row['id']}: hash, fingerprint, tensors, {row['golden_beats']} golden beats"
-            click.echo(good if row["ok"] else f"broken  {row['id']}: {row['problem']}")
+            good = f"{', '.join(row['checked'])}, {row['golden_beats']} golden beats"
+            click.echo(f"ok      {row['id']}: {good}" if row["ok"] else f"broken  {row['id']}: {row['problem']}")
     n_broken = sum(not row["ok"] for row in rows)
     if n_broken:
         raise ModelError(f"{n_broken} of {len(rows)} models must not be used", "Fetch or convert them again")
@@ -106,6 +112,25 @@ def _golden_beats(bundle: Bundle) -> int:
     if not n_beats:
         raise ModelError(f"{bundle.folder / 'golden.json'} holds no beat")
     return n_beats
+
+
+def _operators(bundle: Bundle) -> list[str]:
+    """What was checked: nothing in a bundle of before manifests told the operators."""
+    told = bundle.manifest.operators
+    if not told:
+        return []
+    found = Counter(operator.name for operator in operators_of(bundle.model))
+    for name in sorted(told.keys() | found.keys()):
+        if found[name] != told.get(name, 0):
+            raise ModelError(
+                f"{bundle.manifest.id} has {found[name]} operators {name}, its manifest says {told.get(name, 0)}",
+                "The model and the manifest do not belong together: get the bundle again",
+            )
+    return [f"{sum(told.values())} operators"]
+
+
+def _edgetpu_file(bundle: Bundle) -> list[str]:
+    return [] if compiled_model(bundle) is None else ["the Edge TPU file"]
 
 
 def _row(m: ModelManifest) -> dict[str, Any]:

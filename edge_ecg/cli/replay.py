@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edge_ecg import config
+from edge_ecg.cli.accelerator import accelerator_option, open_model
 from edge_ecg.cli.interrupt import orderly_stop
 from edge_ecg.cli.report import (
     DISCLAIMER,
@@ -19,7 +20,7 @@ from edge_ecg.cli.report import (
     tell_failure,
 )
 from edge_ecg.errors import DataError, EdgeEcgError
-from edge_ecg.infer import open_classifier
+from edge_ecg.infer import Accelerator
 from edge_ecg.io import Annotations, read_annotations
 from edge_ecg.manifest import load_bundle
 from edge_ecg.runner import Runner
@@ -30,6 +31,7 @@ from edge_ecg.sources.replay import open_replay
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--model", metavar="ID|PATH", help="Shipped model or bundle folder (see `edge-ecg models list`).")
+@accelerator_option
 @click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
 @click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
 @click.option("--reference", metavar="ATR", type=click.Path(path_type=Path), help="Compare with these annotations.")
@@ -38,6 +40,7 @@ from edge_ecg.sources.replay import open_replay
 def replay(
     path: Path,
     model: str | None,
+    accelerator: Accelerator,
     lead: str | None,
     invert: bool | None,
     reference: Path | None,
@@ -57,7 +60,7 @@ def replay(
     settings = config.load(flags, config_path=config_path).settings
     notes = _read_reference(reference) if reference else None
     source = open_replay(path, settings.signal.uv_per_lsb)
-    classifier = open_classifier(settings.model.id)
+    classifier = open_model(settings.model.id, accelerator)
     beats = BeatList()
     sinks = [beats, *event_sinks(settings.output.jsonl)]
     signal = settings.signal

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edge_ecg import config
+from edge_ecg.cli.accelerator import accelerator_option, open_model
 from edge_ecg.cli.interrupt import orderly_stop
 from edge_ecg.cli.report import (
     DISCLAIMER,
@@ -19,7 +20,7 @@ from edge_ecg.cli.report import (
 )
 from edge_ecg.detector import shipped_nets
 from edge_ecg.errors import EdgeEcgError, SourceError
-from edge_ecg.infer import open_classifier
+from edge_ecg.infer import Accelerator
 from edge_ecg.leads import pick_lead
 from edge_ecg.runner import Runner
 from edge_ecg.sources.serial_link import SerialLinkSource
@@ -31,6 +32,7 @@ from firmware_bridge.ports import list_ports
 @click.option("--port", metavar="DEV", help="Serial port of the board; default: the only one there is.")
 @click.option("--baud", type=int, help="Bits per second (USB boards do not care).")
 @click.option("--model", metavar="ID|PATH", help="Shipped model or bundle folder (see `edge-ecg models list`).")
+@accelerator_option
 @click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
 @click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
 @click.option("--uv-per-lsb", type=float, help="Microvolts per ADC count, for a board that does not know.")
@@ -40,6 +42,7 @@ def run_command(
     port: str | None,
     baud: int | None,
     model: str | None,
+    accelerator: Accelerator,
     lead: str | None,
     invert: bool | None,
     uv_per_lsb: float | None,
@@ -66,7 +69,7 @@ def run_command(
         "output.jsonl": jsonl,
     }
     settings = config.load(flags, config_path=config_path).settings
-    classifier = open_classifier(settings.model.id)
+    classifier = open_model(settings.model.id, accelerator)
     shipped_nets()  # damaged weights are told before a board is asked for
     click.echo(DISCLAIMER, err=True)
     link = settings.link

@@ -6,7 +6,7 @@ A classifier is opened by name from a bundle: `open_classifier`. The interpreter
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ModelError
 
-__all__ = ["Classifier", "open_classifier"]
+if TYPE_CHECKING:
+    from edge_ecg.infer.tflite import TfliteClassifier
+    from edge_ecg.manifest import Bundle
+
+__all__ = ["Accelerator", "Classifier", "open_classifier"]
+
+Accelerator = Literal["auto", "cpu", "edgetpu"]
 
 
 class Classifier(Protocol):
@@ -53,13 +59,21 @@ class Classifier(Protocol):
         """Probabilities ``(n, n_classes)`` of windows ``(n, n_samples)``: of each what `classify` says, to the bit."""
 
 
-def open_classifier(name: str | Path) -> Classifier:
+def open_classifier(name: str | Path, *, accelerator: Accelerator = "auto") -> TfliteClassifier:
     """Load a shipped bundle by its id, or one by its path, to label beats.
+
+    Parameters
+    ----------
+    name
+        Id or path.
+    accelerator
+        ``auto`` takes the Edge TPU when the bundle has a file for it and a beat runs there (a child process tries it
+        first), else the CPU, and says in `TfliteClassifier.remark` why not. ``edgetpu`` takes nothing else.
 
     Raises
     ------
     ModelError
-        There is none, it is not whole, or it is for benchmarks only.
+        There is none, it is not whole, or it is for benchmarks only; or ``edgetpu`` is asked for and cannot be had.
     """
     from edge_ecg.infer.tflite import TfliteClassifier
     from edge_ecg.manifest import load_bundle
@@ -70,4 +84,35 @@ def open_classifier(name: str | Path) -> Classifier:
             f"{bundle.manifest.id} is for benchmarks only ({bundle.manifest.segmentation} windows)",
             "`edge-ecg evaluate` scores it on test beats; to label beats, convert a run of causal windows",
         )
-    return TfliteClassifier(bundle)
+    if accelerator == "cpu" or (accelerator == "auto" and bundle.manifest.edgetpu is None):
+        return TfliteClassifier(bundle)
+    try:
+        return _on_edgetpu(bundle)
+    except _NoEdgeTpuError as error:
+        if accelerator == "edgetpu":
+            raise
+        return TfliteClassifier(bundle, remark=f"labelling on the CPU, not the Edge TPU: {error.message}")
+
+
+class _NoEdgeTpuError(ModelError):
+    """The bundle is whole, and the Edge TPU cannot run it here."""
+
+
+def _on_edgetpu(bundle: Bundle) -> TfliteClassifier:
+    from edge_ecg.infer.edgetpu import compiled_model, devices, find_library, probe
+    from edge_ecg.infer.tflite import Accelerated, TfliteClassifier
+
+    model = compiled_model(bundle)
+    if model is None:
+        raise _NoEdgeTpuError(
+            f"{bundle.manifest.id} has no file for the Edge TPU",
+            "Convert its run with --edgetpu where the compiler is, or leave --accelerator out",
+        )
+    library = find_library()
+    found = probe(model, library, found=devices())
+    if not found.ok or library is None:
+        raise _NoEdgeTpuError(found.what, "To run on the CPU, leave --accelerator out")
+    try:
+        return TfliteClassifier(bundle, Accelerated(model, library, "Edge TPU (libedgetpu)"))
+    except ModelError as error:  # what the child could do, this process cannot: another one has the device by now
+        raise _NoEdgeTpuError(error.message, error.hint) from None

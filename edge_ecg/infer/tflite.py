@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,26 @@ from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ModelError
 from edge_ecg.manifest import Bundle, TensorSpec
 
-__all__ = ["TfliteClassifier", "interpreter_class"]
+__all__ = ["Accelerated", "TfliteClassifier", "interpreter_class"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerated:
+    """A bundle's network compiled for an accelerator.
+
+    Attributes
+    ----------
+    model
+        The compiled .tflite file.
+    library
+        Path of the delegate library that takes it; a broken one can end this process, so probe it before.
+    name
+        What `TfliteClassifier.runs_on` says.
+    """
+
+    model: bytes
+    library: str
+    name: str
 
 
 def interpreter_class() -> tuple[str, Any]:
@@ -63,28 +84,59 @@ def _native_remarks_dropped() -> Iterator[None]:
         os.close(kept)
 
 
+def _interpreter(make: Any, model: bytes, accelerated: Accelerated | None) -> Any:
+    if accelerated is None:
+        interpreter = make(model_content=model, num_threads=1)
+    else:
+        delegate = importlib.import_module(make.__module__).load_delegate(accelerated.library)
+        interpreter = make(model_content=accelerated.model, num_threads=1, experimental_delegates=[delegate])
+    interpreter.allocate_tensors()
+    return interpreter
+
+
 class TfliteClassifier:
     """A bundle's network, one beat at a time, on one thread.
+
+    Parameters
+    ----------
+    bundle
+        The bundle.
+    accelerated
+        The same network for an accelerator, to run instead.
+    remark
+        Why it runs where it does, for the user; empty when there is nothing to say.
+
+    Attributes
+    ----------
+    runs_on
+        ``CPU (ai-edge-litert)``, ``Edge TPU (libedgetpu)``.
 
     Raises
     ------
     ModelError
-        When the file is no TFLite model or its tensors are not those of the manifest.
+        When the file is no TFLite model, its tensors are not those of the manifest, or the accelerator does not
+        take it.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, accelerated: Accelerated | None = None, *, remark: str = "") -> None:
         manifest = bundle.manifest
         self.model_id = manifest.id
         self.sha256 = manifest.sha256
         self.labels = manifest.labels
         self.preprocessing: PreprocessParams = manifest.preprocessing
         self.runtime, make = interpreter_class()
+        self.runs_on = accelerated.name if accelerated else f"CPU ({self.runtime})"
+        self.remark = remark
         try:
             with _native_remarks_dropped():
-                self._interpreter = make(model_content=bundle.model, num_threads=1)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+                self._interpreter = _interpreter(make, bundle.model, accelerated)
+        except (ValueError, RuntimeError, OSError) as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            if accelerated:
+                raise ModelError(
+                    f"the {accelerated.name} does not take {bundle.manifest.id}: {first_line}",
+                    "See `edge-ecg doctor`, or do without it: --accelerator cpu",
+                ) from None
             raise ModelError(
                 f"{bundle.folder / 'model.tflite'} is no model that {self.runtime} can run: {first_line}",
                 "Convert the run again, or get the bundle again",

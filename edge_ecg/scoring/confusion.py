@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ClassFigures", "Confusion"]
+from edge_ecg.scoring.ec57 import Score
+from edge_ecg.scoring.rules import Rules
+
+__all__ = ["ClassFigures", "Confusion", "ec57_score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +58,13 @@ class Confusion:
             se, ppv = hit / n if n else 0.0, hit / said if said else 0.0
             figures.append(ClassFigures(n, se, ppv, 2.0 * se * ppv / (se + ppv) if hit else 0.0))
         return tuple(figures)
+
+
+def ec57_score(confusion: Iterable[Iterable[int]]) -> Score:
+    """A confusion matrix N S V F Q of beats at known positions, as EC57 counts: none missed, none extra."""
+    counts = np.zeros((7, 7), np.int64)
+    counts[:5, :5] = np.array([list(row) for row in confusion])
+    return Score(
+        rules=Rules("aami5", 0.0), counts=counts, rr_squares_ms2=0.0, n_rr=0, r_errors_ms=np.empty(0), evaluated_s=None,
+        shutdown_s=0.0, n_in_flutter=0, n_unmapped=0, n_paced=0,
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -69,7 +70,33 @@ def test_what_is_shipped_verifies(capsys: pytest.CaptureFixture[str], bundle: Pa
         assert run(["models", "verify", str(name), "--json"]) == 0
         (row,) = json.loads(capsys.readouterr().out)
         assert row["ok"] is True
-        assert row["golden_beats"] >= 5
+        assert row["golden_beats"] == 100
+        assert row["checked"][:3] == ["hash", "fingerprint", "tensors"]
+
+
+def test_the_line_tells_what_was_checked(capsys: pytest.CaptureFixture[str], bundle: Path) -> None:
+    compiled = b"for the Edge TPU"
+    (bundle / "model_edgetpu.tflite").write_bytes(compiled)
+    facts = {"bytes": len(compiled), "sha256": hashlib.sha256(compiled).hexdigest(), "compiler": "16.0"}
+    manifest_with("edgetpu", facts)(bundle)
+    n = sum(load_bundle(bundle).manifest.operators.values())
+    assert n > 10
+    assert run(["models", "verify", str(bundle)]) == 0
+    told = f"hash, fingerprint, tensors, {n} operators, the Edge TPU file, 100 golden beats"
+    assert capsys.readouterr().out == f"ok      {MODEL}: {told}\n"
+    # Bundles of before tell neither.
+    manifest_with("edgetpu", None)(bundle)
+    manifest_with("operators", {})(bundle)
+    assert run(["models", "verify", str(bundle)]) == 0
+    assert "hash, fingerprint, tensors, 100 golden beats" in capsys.readouterr().out
+    manifest_with("edgetpu", facts | {"sha256": "0" * 64})(bundle)
+    assert run(["models", "verify", str(bundle)]) == 3
+    assert "model_edgetpu.tflite is not the one of its manifest" in capsys.readouterr().out
+
+
+def test_golden_beats_take_little_room() -> None:
+    for name in shipped_ids():
+        assert (find_bundle(name) / "golden.json").stat().st_size < 60_000
 
 
 def flip_a_bit(folder: Path) -> None:
@@ -140,6 +167,8 @@ def no_golden(folder: Path) -> None:
         (manifest_with("input.scale", 0.5), "the input of"),
         (manifest_with("input.zero_point", 0), "do not belong together"),
         (manifest_with("output.shape", [1, 2]), "fit"),
+        (manifest_with("operators.CONV_2D", 3), "operators CONV_2D, its manifest says 3"),
+        (manifest_with("operators.RESIZE_BILINEAR", 1), "has 0 operators RESIZE_BILINEAR, its manifest says 1"),
         (no_golden, "golden.json"),
         (golden_with(lambda beats: beats[0]["probs"].reverse()), "golden beat 0"),
         (golden_with(lambda beats: beats.clear()), "no beat"),

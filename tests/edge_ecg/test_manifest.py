@@ -81,8 +81,9 @@ def test_the_shipped_baseline_reaches_what_the_project_asks_of_it():
 
 def test_a_manifest_from_before_segmentation_folds_and_sturdiness_is_read(bundle):
     def aged(m: dict[str, Any]) -> None:
-        for key in ("segmentation", "fold", "n_folds", "bench_only", "sturdiness"):
+        for key in ("segmentation", "fold", "n_folds", "bench_only", "sturdiness", "changes", "operators", "parity"):
             m.pop(key, None)
+        m["created_utc"] = "2026-10-01T00:00:00+00:00"
         for figures in (m["metrics"], m["float_metrics"], *m["metrics_of_other_splits"].values()):
             for key in ("roc_auc", "per_patient"):
                 figures.pop(key, None)
@@ -91,6 +92,7 @@ def test_a_manifest_from_before_segmentation_folds_and_sturdiness_is_read(bundle
     m = load_bundle(bundle).manifest
     assert (m.segmentation, m.fold, m.n_folds, m.bench_only, m.sturdiness) == ("causal", None, None, False, None)
     assert (m.metrics.roc_auc, m.metrics.per_patient) == (None, None)
+    assert (m.changes, m.operators, m.parity, m.is_foreign) == ((), {}, None, False)
 
 
 def test_what_disturbed_records_cost_is_read_with_its_rules(bundle):

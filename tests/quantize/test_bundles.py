@@ -20,9 +20,10 @@ from edge_ecg.infer.tflite import TfliteClassifier
 from edge_ecg.io import read_annotations, read_record, write_annotations, write_record
 from edge_ecg.manifest import load_bundle
 from edge_ecg.sources.virtual import EXCERPT
-from quantize.bundle import bundle_id, check_target, write_bundle
+from quantize.bundle import Told, bundle_id, write_bundle
 from quantize.figures import split_metrics
 from quantize.float32 import to_float32
+from quantize.folder import check_target
 from quantize.int8 import representative_beats, to_int8
 from quantize.source import Source
 from train.evaluation_model import open_model
@@ -94,8 +95,10 @@ def test_no_float_is_left_and_the_input_is_pinned(model: bytes) -> None:
 
 def test_the_bundle_proves_itself(tmp_path: Path, model: bytes, source: Source) -> None:
     folder, data, split = tmp_path / "deep" / "bundle", source.data, source.split
-    written = write_bundle(model, "int8", source, folder, commands=("train", "convert"))
-    assert sorted(p.name for p in folder.iterdir()) == ["card.md", "golden.json", "manifest.json", "model.tflite"]
+    written = write_bundle(model, "int8", source, folder, Told(("train", "", "convert")), force=True)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        *("card.md", "golden.json", "manifest.json", "measurements.json", "model.tflite", "report.html"),
+    ]
     assert [p.name for p in folder.parent.iterdir()] == ["bundle"], "nothing else is left behind"
     bundle = load_bundle(folder)
     assert bundle.manifest == written.manifest
@@ -123,7 +126,7 @@ def test_a_float32_bundle_runs_like_any_other(tmp_path: Path, source: Source) ->
     from train.fit import predict
 
     folder, windows = tmp_path / "bundle", source.data.windows[source.split.test]
-    bundle = write_bundle(to_float32(source.network, windows), "float32", source, folder)
+    bundle = write_bundle(to_float32(source.network, windows), "float32", source, folder, measured=False)
     m = bundle.manifest
     assert (m.id, m.precision) == ("mitdb-baseline-float32", "float32")
     assert (m.input.dtype, m.input.shape, m.output.dtype) == ("float32", (1, 187, 1), "float32")
@@ -163,7 +166,9 @@ def test_what_disturbed_records_cost_stands_in_manifest_and_card(
     write_record(tmp_path / "nstdb" / "ma", noise, 360.0, ["noise1", "noise2"])
 
     data = build_windows([stem], PARAMS)
-    bundle = write_bundle(model, "int8", replace(source, data=data), tmp_path / "bundle", sturdy=True)
+    bundle = write_bundle(
+        model, "int8", replace(source, data=data), tmp_path / "bundle", sturdy=True, force=True, measured=False
+    )
     m = bundle.manifest
     assert m.sturdiness is not None
     assert (m.sturdiness.n, m.sturdiness.split, m.sturdiness.lead) == (m.metrics.n, "random", "MLII")
@@ -207,8 +212,8 @@ def test_a_bundle_of_windows_that_look_ahead_is_for_benchmarks_only(
     info = replace(source.info, segmentation="paper", data_sha256=data.sha256)
     paper = replace(source, info=info, data=data)
     with pytest.raises(ValueError, match='"bench_only" must be true'):
-        write_bundle(model, "int8", paper, tmp_path / "bundle")
-    bundle = write_bundle(model, "int8", paper, tmp_path / "bundle", bench_only=True)
+        write_bundle(model, "int8", paper, tmp_path / "bundle", force=True)
+    bundle = write_bundle(model, "int8", paper, tmp_path / "bundle", bench_only=True, force=True, measured=False)
     assert bundle.manifest.id == "mitdb-paper-baseline-int8"
     assert (bundle.manifest.segmentation, bundle.manifest.bench_only) == ("paper", True)
     assert check_golden(bundle) >= 8
@@ -229,13 +234,17 @@ def test_an_older_bundle_is_replaced_and_anything_else_is_left_alone(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Path("bundle")
-    write_bundle(model, "int8", source, folder)
+    (folder / "mcu").mkdir(parents=True)
+    (folder / "mcu" / "old.h").touch()
+    (folder / "report.html").touch()
+    write_bundle(model, "int8", source, folder, force=True, measured=False)
+    assert not (folder / "mcu").exists(), "the whole folder is another"
     (folder / "card.md").write_text("old")
-    write_bundle(model, "int8", source, folder)
+    write_bundle(model, "int8", source, folder, force=True, measured=False)
     assert (folder / "card.md").read_text() != "old"
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"notes\.txt"):
-        write_bundle(model, "int8", source, folder)
+        write_bundle(model, "int8", source, folder, force=True, measured=False)
     assert (folder / "notes.txt").read_text() == "mine"
     with pytest.raises(UsageError, match="is no folder"):
         check_target(folder / "notes.txt")

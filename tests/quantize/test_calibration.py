@@ -12,7 +12,7 @@ import pytest
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.manifest import Bundle
 from quantize.convert import convert_source
-from quantize.int8 import representative_beats
+from quantize.int8 import calibration_of, representative_beats
 from quantize.source import Source
 from train.run import RUN_SCHEMA, Recipe, RunInfo
 from train.splits import Split
@@ -61,11 +61,13 @@ def louder(source: Source, *parts: str) -> Source:
 
 
 def test_only_beats_that_trained_set_the_ranges(source: Source, tmp_path: Path) -> None:
-    as_it_is = ranges(convert_source(source, "int8", tmp_path / "as-it-is"))
+    as_it_is = ranges(convert_source(source, "int8", tmp_path / "as-it-is", force=True, measured=False))
     assert len(as_it_is) > 3
-    others = convert_source(louder(source, "validation", "test"), "int8", tmp_path / "others")
+    others = convert_source(
+        louder(source, "validation", "test"), "int8", tmp_path / "others", force=True, measured=False
+    )
     assert ranges(others) == as_it_is
-    trained = convert_source(louder(source, "train"), "int8", tmp_path / "trained")
+    trained = convert_source(louder(source, "train"), "int8", tmp_path / "trained", force=True, measured=False)
     assert ranges(trained) != as_it_is
 
 
@@ -85,5 +87,7 @@ def test_representative_beats_are_even_by_class_and_seeded() -> None:
     of_class = labels[beats[:, 0].astype(int)]
     assert np.bincount(of_class).tolist() == [10, 10, 5], "as far as a class goes"
     assert len(np.unique(beats[:, 0])) == len(beats)
+    told = calibration_of(labels, 30, 0, ("N", "S", "V", "F"))
+    assert (told.n, told.seed, told.per_class) == (25, 0, {"N": 10, "S": 10, "V": 5, "F": 0})
     assert np.array_equal(beats, representative_beats(windows, labels, 30, seed=0))
     assert not np.array_equal(beats, representative_beats(windows, labels, 30, seed=1))

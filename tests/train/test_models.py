@@ -1,4 +1,4 @@
-"""The networks: their structure and size are those of the published table."""
+"""The networks: structure and size are those of the published table; the smallest is small."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def kinds(model: Any) -> list[str]:
 
 
 def test_networks_are_the_files_of_their_folder() -> None:
-    assert NETWORKS == ("baseline", "deep_residual", "residual")
-    with pytest.raises(UsageError, match="There are: baseline, deep_residual, residual"):
+    assert NETWORKS == ("baseline", "deep_residual", "residual", "tiny")
+    with pytest.raises(UsageError, match="There are: baseline, deep_residual, residual, tiny"):
         build_of("vgg")
     with pytest.raises(UsageError):
         build_of("os")
@@ -32,6 +32,7 @@ def test_networks_are_the_files_of_their_folder() -> None:
         ("baseline", 254_901, 254_641, 8),
         ("residual", 282_853, 60_065, 13),
         ("deep_residual", 2_152_101, 2_151_969, 53),
+        ("tiny", 18_245, 17_985, 7),
     ],
 )
 def test_parameters_are_those_of_the_table(network: str, five: int, binary: int, n_convolutions: int) -> None:
@@ -78,6 +79,28 @@ def test_the_layers_of_the_deep_residual_network() -> None:
     filters = [c.filters for c in model.layers if type(c).__name__ == "Conv2D"]
     assert filters == [32] + [32] * 10 + [32] * 10 + [64] * 10 + [128] * 10 + [128] * 10 + [256] * 2
     assert [d.units for d in model.layers if type(d).__name__ == "Dense"] == [32, 32, 5]
+
+
+def test_the_layers_of_the_smallest_network() -> None:
+    model = build_of("tiny")(5)
+    pair, single = ["MaxPooling2D", "Conv2D", "Conv2D"], ["MaxPooling2D", "Conv2D"]
+    layers = ["InputLayer", "Reshape", "Conv2D", "Conv2D", *pair, *pair, *single, "GlobalMaxPooling2D", "Dense"]
+    assert kinds(model) == layers
+    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert [c.filters for c in convolutions] == [16, 16, 24, 24, 32, 32, 64]
+    assert [c.output_shape[2] for c in convolutions] == [94, 94, 47, 47, 23, 23, 11]
+    # Multiply-adds of a beat: what a microcontroller of some ten million a second does in a fraction of one.
+    assert sum(c.output_shape[2] * int(np.prod(c.kernel.shape)) for c in convolutions) == 547_680
+
+
+def test_the_smallest_network_is_small_in_int8() -> None:
+    from quantize.int8 import to_int8
+
+    rng = np.random.default_rng(0)
+    model = build_of("tiny")(5)
+    # Biases of 0, as before any training, would be stored once for all layers.
+    model.set_weights([rng.normal(scale=0.1, size=w.shape) for w in model.get_weights()])
+    assert len(to_int8(model, rng.random((3, 187), dtype=np.float32))) <= 32_768
 
 
 @pytest.mark.parametrize("network", NETWORKS)
