@@ -57,6 +57,7 @@ release: $(FULL) ## wheel, sdist and their checksums, in dist/
 ci-deps: ## system packages that the tests need (Debian; as root or with sudo)
 	@need=""; \
 	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || need="$$need python3-venv"; \
+	command -v g++ >/dev/null || need="$$need gcc g++ libc6-dev"; \
 	[ -z "$$need" ] && exit 0; \
 	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$need

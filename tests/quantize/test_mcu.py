@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,14 +86,19 @@ def arena(bundle: Bundle) -> int:
     return arena_bytes(bundle.model)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compilers(missing: Callable[[str], None]) -> None:
+    for name in (C99[0], CXX[0]):
+        if shutil.which(name) is None:
+            missing(f"no {name} for the C sources (Debian: make ci-deps)")
+
+
 @pytest.fixture(scope="module")
 def files(bundle: Bundle, golden: GoldenBeats, arena: int) -> dict[str, bytes]:
     return mcu_files(bundle.model, bundle.manifest, golden, arena=arena)
 
 
 def compiled(folder: Path, files: Mapping[str, bytes | str], command: tuple[str, ...], *sources: str) -> Path:
-    if shutil.which(command[0]) is None:
-        pytest.fail(f"{command[0]} is not here: apt-get install {command[0]}")
     for name, text in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
