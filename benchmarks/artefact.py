@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ecg.dsp.preprocess import windows_of_record
+from edge_ecg.front import inputs_of_record
 from edge_ecg.infer import Classifier, open_classifier
 from edge_ecg.io import read_annotations, read_record
 from edge_ecg.labels import AAMI5, BeatLabel
@@ -80,6 +80,6 @@ def _n_found(
     r_pos: NDArray[np.float64],
     is_v: NDArray[np.bool_],
 ) -> int:
-    windows = windows_of_record(samples_mv, fs_hz, r_pos, classifier.preprocessing)
-    said = [int(classifier.classify(w.window).argmax()) for w, v in zip(windows, is_v, strict=True) if v]
+    windows = inputs_of_record(samples_mv, fs_hz, r_pos, classifier.preprocessing)
+    said = [int(classifier.classify(w.inputs).argmax()) for w, v in zip(windows, is_v, strict=True) if v]
     return said.count(BeatLabel.V)

@@ -1,24 +1,26 @@
 """Samples in, events out: pure and single-threaded. Owns no clock, thread or file.
 
 Two branches, joined by sample index with their delays compensated: the beat detector on the source's own rate,
-and the preprocessing that cuts the window of each detected R. Every detected R gives exactly one beat event.
+and the front end that makes the model's input of each detected R. Every detected R gives exactly one beat event.
 Beside them a meter judges each second: while the signal is unusable, beats are flagged `reject`.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ecg.context.memory import PatientMemory
 from edge_ecg.detector import shipped_nets
 from edge_ecg.dsp.nets import QrsNets
-from edge_ecg.dsp.preprocess import BeatWindow, Preprocessor
 from edge_ecg.dsp.qrs import Detection, QrsDetector
 from edge_ecg.dsp.quality import QualityMeter, Shutdown, ShutdownChange
 from edge_ecg.errors import SourceError
+from edge_ecg.front import BeatInput, front_end_of
 from edge_ecg.infer import Classifier
 from edge_ecg.types import (
     Beat,
@@ -62,6 +64,8 @@ class Pipeline:
         Turn the lead upside down first.
     nets
         What decides on beats; None: the shipped weights.
+    memory
+        What is known of the patient already, for a model that follows one; None: nothing.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Pipeline:
         lead: int = 0,
         invert: bool = False,
         nets: QrsNets | None = None,
+        memory: PatientMemory | None = None,
     ) -> None:
         if not 100.0 <= stream.fs_hz <= 1000.0:
             raise SourceError(
@@ -83,14 +88,9 @@ class Pipeline:
         self._lead = lead
         self._sign = -1.0 if invert else 1.0
         self._detector = QrsDetector(stream.fs_hz, nets or shipped_nets())
-        self._preprocessor = Preprocessor(stream.fs_hz, classifier.preprocessing)
-        window = classifier.preprocessing.window
-        # No beat waits longer for its label than its decision and its window take.
-        self._pending_s = 1.0 + window.n_samples / window.fs_hz
-        self._learning_samples = window.scale_history_s * stream.fs_hz
+        self._front = front_end_of(classifier.preprocessing, stream.fs_hz, memory)
         self._next_index: int | None = None
         self._seen_index = 0
-        self._stretch_start = 0
         self._last_mv = 0.0
         self._detections: deque[Detection] = deque()
         self._at_index = 0
@@ -130,8 +130,8 @@ class Pipeline:
 
     def _end_stretch(self) -> list[Event]:
         events = self._take(self._detector.flush(), [])
-        events += self._label(self._preprocessor.ready())
-        events += self._label(self._preprocessor.flush())
+        events += self._label(self._front.ready())
+        events += self._label(self._front.flush())
         return sorted(events, key=_completed_at)
 
     def _runs(self, block: SampleBlock) -> list[tuple[int, NDArray[np.float64]]]:
@@ -155,10 +155,10 @@ class Pipeline:
         return [(first + int(a), samples[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
     def _open(self, first: int) -> Event:
-        self._next_index = self._stretch_start = self._at_index = first
+        self._next_index = self._at_index = first
         if first:
             self._detector.resume(first, 0.0)
-            self._preprocessor.resume(first)
+            self._front.resume(first)
             self._meter.resume(first, 0.0)
         lead = self._stream.leads[self._lead]
         return ModelEvent(self._stream, first, lead, self._classifier.model_id, self._classifier.sha256)
@@ -183,15 +183,15 @@ class Pipeline:
             return [*events, GapEvent(self._stream, first, n_lost, interpolated=True)]
         events = self._end_stretch()
         self._detector.resume(first, n_lost / self._stream.fs_hz)
-        self._preprocessor.resume(first)
+        self._front.resume(first)
         self._meter.resume(first, n_lost / self._stream.fs_hz)
-        self._next_index = self._stretch_start = self._at_index = first
+        self._next_index = self._at_index = first
         return [*events, GapEvent(self._stream, first, n_lost, interpolated=False)]
 
     def _suspect_samples(self, begin: int, end: int, name: str) -> None:
         """Remember [begin, end) as lost or without an electrode, for as long as a pending beat may touch it."""
         assert self._next_index is not None
-        while self._suspect and self._suspect[0][1] < self._next_index - self._pending_s * self._stream.fs_hz:
+        while self._suspect and self._suspect[0][1] < self._next_index - self._front.longest_s * self._stream.fs_hz:
             self._suspect.popleft()
         self._suspect.append((begin, end, name))
 
@@ -200,20 +200,20 @@ class Pipeline:
         self._forget_seconds()
         self._next_index += len(samples)
         self._last_mv = float(samples[-1])
-        self._preprocessor.feed(samples)
+        self._front.feed(samples)
         seconds = self._meter.feed(samples)
         self._seconds += [(s.last_index, s.quality) for s in seconds]
         changes = [change for second in seconds if (change := self._shutdown.feed(second))]
         self._shutdowns += changes
         events = self._take(self._detector.feed(samples), changes)
-        events += self._label(self._preprocessor.ready())
+        events += self._label(self._front.ready())
         # A long block completes several things at once: tell them in the order a short one would.
         return sorted(events, key=_completed_at)
 
     def _forget_seconds(self) -> None:
         """Keep what a pending beat may still ask for."""
         assert self._next_index is not None
-        oldest_r = self._next_index - self._pending_s * self._stream.fs_hz
+        oldest_r = self._next_index - self._front.longest_s * self._stream.fs_hz
         while self._seconds and self._seconds[0][0] < oldest_r - self._stream.fs_hz:
             self._seconds.popleft()
         while len(self._shutdowns) > 1 and self._shutdowns[1].sample < oldest_r:
@@ -221,7 +221,7 @@ class Pipeline:
 
     def _take(self, detections: list[Detection], changes: list[ShutdownChange]) -> list[Event]:
         for d in detections:
-            self._preprocessor.push_r(d.r_pos)
+            self._front.push_r(d.r_pos, d.decided_at)
             self._detections.append(d)
         told = [(c.at_index, c.sample, "meter", c.causes if c.unusable else (), c.quality) for c in changes]
         told += [(d.decided_at, round(d.r_pos), "gate", _SHAPE if d.reject else (), d.gate) for d in detections]
@@ -238,24 +238,24 @@ class Pipeline:
                 events.append(QualityEvent(self._stream, at_index, at_sample, noisy, round(quality, 4), causes))
         return events
 
-    def _label(self, windows: list[BeatWindow]) -> list[Event]:
+    def _label(self, beats: Sequence[BeatInput]) -> list[Event]:
         assert self._next_index is not None
-        if not windows:
+        if not beats:
             return []
         classifier, stream = self._classifier, self._stream
         labels, lead = classifier.labels, stream.leads[self._lead]
-        probs = classifier.classify_many(np.stack([w.window for w in windows]))
+        probs = classifier.classify_many(np.stack([b.inputs for b in beats]))
         events: list[Event] = []
-        for w, of_beat, best in zip(windows, probs.tolist(), probs.argmax(axis=1).tolist(), strict=True):
+        for b, of_beat, best in zip(beats, probs.tolist(), probs.argmax(axis=1).tolist(), strict=True):
             detection = self._detections.popleft()
-            # That a window is cut short is known with the last sample there is.
-            seen_index = self._next_index - 1 if w.short else w.needed_index
+            # That it is cut short is known with the last sample there is.
+            seen_index = self._next_index - 1 if b.short else b.needed_index
             self._at_index = max(self._at_index, seen_index, detection.decided_at)
             events.append(
                 Classified(
                     stream=stream,
                     lead=lead,
-                    beat=self._beat(w, detection, seen_index, self._at_index),
+                    beat=self._beat(b, detection, seen_index, self._at_index),
                     label=labels[best],
                     labels=labels,
                     probs=tuple(of_beat),
@@ -266,13 +266,13 @@ class Pipeline:
             )
         return events
 
-    def _beat(self, w: BeatWindow, d: Detection, seen_index: int, at_index: int) -> Beat:
+    def _beat(self, b: BeatInput, d: Detection, seen_index: int, at_index: int) -> Beat:
         fs_hz, r_pos = self._stream.fs_hz, d.r_pos
-        # The end of the window belongs to it: a window cut short by a gap touches the gap.
-        touched = {name for a, b, name in self._suspect if a <= seen_index + 1 and b > r_pos}
-        flags = ["short"] if w.short else []
+        # The end of what it saw belongs to it: a beat cut short by a gap touches the gap.
+        touched = {name for begin, end, name in self._suspect if begin <= seen_index + 1 and end > r_pos}
+        flags = ["short"] if b.short else []
         flags += [name for name in ("gap", "lead_off") if name in touched]
-        if w.rr_median_s is None or w.needed_index - self._stretch_start < self._learning_samples:
+        if b.learning:
             flags.append("learning")
         unusable, quality = self._judged(r_pos, at_index)
         if d.reject or "lead_off" in touched or unusable:
@@ -280,8 +280,8 @@ class Pipeline:
         return Beat(
             r_index=round(r_pos),
             t_s=r_pos / fs_hz,
-            rr_prev_s=w.rr_s,
-            rr_median_s=w.rr_median_s,
+            rr_prev_s=b.rr_s,
+            rr_median_s=b.rr_median_s,
             quality=0.0 if "lead_off" in touched else min(d.gate, quality),
             flags=tuple(flags),
         )

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ecg.dsp.preprocess import windows_of_record
 from edge_ecg.errors import DataError
+from edge_ecg.front import inputs_of_record
 from edge_ecg.infer import Classifier, open_classifier
 from edge_ecg.io import Annotations, read_annotations
 from edge_ecg.labels import AAMI5
@@ -114,7 +114,7 @@ def run_record(task: Task) -> RecordRun:
     reference = _in_samples(notes, stream.fs_hz)
     annotated = [r for r, s in zip(reference, notes.symbol, strict=True) if s in AAMI5 and r < len(samples_mv)]
     r_pos = np.array(annotated, np.float64)
-    windows = windows_of_record(samples_mv, stream.fs_hz, r_pos, classifier.preprocessing)
+    windows = inputs_of_record(samples_mv, stream.fs_hz, r_pos, classifier.preprocessing)
     run = RecordRun(
         record=task.stem.name,
         inputs_sha256=inputs_sha256,
@@ -130,7 +130,7 @@ def run_record(task: Task) -> RecordRun:
         reference=tuple(reference),
         symbols=notes.symbol,
         annotated=tuple(annotated),
-        annotated_labels=tuple(classifier.labels[int(classifier.classify(w.window).argmax())] for w in windows),
+        annotated_labels=tuple(classifier.labels[int(classifier.classify(w.inputs).argmax())] for w in windows),
         cpu_s=round(cpu_s, 3),
     )
     keep(task, run)

@@ -60,6 +60,8 @@ class BeatWindow:
         Index of the last input sample that the window needed.
     short
         The window was cut by the end of the stretch and zero-padded.
+    learning
+        No R-R interval was known, or less signal than the scale looks back on.
     """
 
     r_pos: float
@@ -68,6 +70,12 @@ class BeatWindow:
     window: NDArray[np.float32]
     needed_index: int
     short: bool
+    learning: bool
+
+    @property
+    def inputs(self) -> NDArray[np.float32]:
+        """The window: what a network is fed."""
+        return self.window
 
 
 class _Pending(NamedTuple):
@@ -94,6 +102,8 @@ class Preprocessor:
         self._params = params
         self._rr = RrHistory(params.window)
         self._n_scale = round(params.window.scale_history_s * params.window.fs_hz)
+        # No window is longer, and none waits longer for its beat to be decided.
+        self.longest_s = 1.0 + params.window.n_samples / params.window.fs_hz
         self._begin(0)
 
     def _begin(self, first_index: int) -> None:
@@ -110,8 +120,11 @@ class Preprocessor:
         new = self._highpass.feed(self._resampler.feed(samples_mv)).astype(np.float32)
         self._ring = np.concatenate([self._ring, new])
 
-    def push_r(self, r_pos: float) -> None:
-        """Ask for the window of an R peak, in input samples since the start of the stream; in order."""
+    def push_r(self, r_pos: float, known_index: int = -1) -> None:
+        """Ask for the window of an R peak, in input samples since the start of the stream; in order.
+
+        With which sample it was known (``known_index``) is nothing to a window.
+        """
         rr_s = self._rr.push(r_pos / self._fs_hz)
         rr_median_s = self._rr.median_s()
         shape = self._params.window
@@ -159,9 +172,13 @@ class Preprocessor:
             needed = self._n_fed - 1
             if n > 0:
                 needed = min(self._resampler.last_input_needed(stop - 1), needed)
+            is_early = needed < shape.scale_history_s * self._fs_hz
             done.append(
-                BeatWindow(p.r_pos, p.rr_s, p.rr_median_s, window, self._first_index + needed, short=stop < p.end)
-            )
+                BeatWindow(
+                    p.r_pos, p.rr_s, p.rr_median_s, window, self._first_index + needed,
+                    short=stop < p.end, learning=p.rr_median_s is None or is_early,
+                )
+            )  # fmt: skip
         return done
 
     def _trim(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ecg.context.tracker import ContextParams
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ModelError
 
@@ -39,8 +40,8 @@ class Classifier(Protocol):
         """Class names in the order of the probabilities."""
 
     @property
-    def preprocessing(self) -> PreprocessParams:
-        """What its windows must be."""
+    def preprocessing(self) -> PreprocessParams | ContextParams:
+        """What it sees of a beat: a window, or features against the patient's past."""
 
     def classify(
         self, window: NDArray[np.float32], features: NDArray[np.float32] | None = None

@@ -1,0 +1,76 @@
+"""All that is remembered of a patient: intervals and shapes. Bounded; can be saved and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ecg.context.intervals import Intervals, log_pre
+from edge_ecg.context.shapes import Shapes
+
+__all__ = ["FS_HZ", "PatientMemory"]
+
+FS_HZ = 128.0
+"""Of all samples here."""
+_FIRST_RR_S = 0.8
+
+
+class PatientMemory:
+    """What a patient's beats have been so far."""
+
+    def __init__(self) -> None:
+        self.intervals = Intervals()
+        self.shapes = Shapes()
+        self._was_dominant = False
+
+    def state(self) -> dict[str, NDArray[np.float64]]:
+        """All of it, as arrays by name; under 200 KB."""
+        parts = {"intervals": self.intervals.state(), "shapes": self.shapes.state()}
+        named = {f"{part}.{name}": array for part, held in parts.items() for name, array in held.items()}
+        return {**named, "was_dominant": np.array([float(self._was_dominant)])}
+
+    @classmethod
+    def of(cls, state: Mapping[str, NDArray[np.float64]]) -> PatientMemory:
+        """The memory that had this `state`."""
+        memory = cls()
+        for part in (memory.intervals, memory.shapes):
+            prefix = "intervals." if part is memory.intervals else "shapes."
+            part.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        memory._was_dominant = bool(state["was_dominant"][0])
+        return memory
+
+    def take(
+        self,
+        segment: NDArray[np.float64],
+        pre_s: float | None,
+        post_s: float | None,
+        following: NDArray[np.float64] | None = None,
+    ) -> tuple[NDArray[np.float32], int]:
+        """Features of the next beat against the past, and how many intervals that past had; then remember the beat.
+
+        Parameters
+        ----------
+        segment
+            ``(BEFORE + 1 + AFTER,)`` samples about its fiducial point, as `edge_ecg.context.shapes.Shapes.look` takes.
+        pre_s, post_s
+            R-R intervals before and behind it, s; None for what is not known: then the other one, or 0.8 s.
+        following
+            The samples of the next beat, as of ``segment``, up to `edge_ecg.context.shapes.QRS_END`; None: not known.
+        """
+        intervals = self.intervals
+        known_s = _FIRST_RR_S if post_s is None else post_s
+        pre = log_pre(known_s if pre_s is None else pre_s)
+        longest = log_pre(intervals.longest_post_s())
+        post = min(pre if post_s is None else log_pre(post_s), longest)
+        gap = 0 if pre_s is None else min(round(pre_s * FS_HZ), len(segment))
+        sight = self.shapes.look(segment, gap, following)
+        features = np.array([*intervals.columns(pre, post), *sight.columns], dtype=np.float32)
+        n_past, median = intervals.n, intervals.log_median32
+        prematurity = 0.0 if pre_s is None or median is None else pre - median
+        self.shapes.join(sight, prematurity, is_slow=intervals.is_slow(pre))
+        if pre_s is not None:
+            intervals.push(pre, dominant=sight.is_dominant and self._was_dominant)
+        self._was_dominant = sight.is_dominant
+        return features, n_past
