@@ -36,12 +36,12 @@ from edge_ecg.schema import encode
 from quantize.card import card
 from quantize.converting import converting
 from quantize.figures import split_metrics, sturdiness_metrics
-from quantize.float32 import to_float32
 from quantize.folder import check_target, replace_folder
 from quantize.golden import golden_beats, golden_text
 from quantize.int8 import check_int8
 from quantize.measure import N_RUNS, measure
 from quantize.parity import DEFAULT_DROP, MaxDrop, check_parity, parity_of
+from quantize.precision import to_float32
 from quantize.report import Layer, report_page
 from quantize.signature import signature_of
 from quantize.source import Source

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 from edge_ecg.errors import ModelError
-from quantize.graph import given_name, keras_of
+from edge_ecg.infer.tflite import native_remarks_dropped
+from quantize.graph import keras_of
 
 __all__ = ["converting"]
 
@@ -60,7 +60,7 @@ def _unconvertible(model: Any) -> list[str]:
             alone = keras.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0]))
             tf.lite.TFLiteConverter.from_keras_model(alone).convert()
         except ConverterError:
-            found.append(given_name(layer))
+            found.append(layer.name)
         except (AttributeError, TypeError, ValueError):
             continue  # a layer that cannot stand alone
     return found
@@ -68,17 +68,5 @@ def _unconvertible(model: Any) -> list[str]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """The converter writes to the terminal past Python; what goes wrong comes as an exception, too."""
-    sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), native_remarks_dropped():
         yield
-        return
-    try:
-        with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-            os.dup2(nothing.fileno(), 2)
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

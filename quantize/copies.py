@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from quantize.graph import given_name
 from train.step import scale_dropout
 
-__all__ = ["copy_of", "inner", "own_names"]
+__all__ = ["copy_of", "inner"]
 
 
 def copy_of(network: Any, dropout_scale: float, change: Callable[[Any], Any] | None = None) -> Any:
@@ -25,7 +24,7 @@ def copy_of(network: Any, dropout_scale: float, change: Callable[[Any], Any] | N
     # Dropout that can be seeded anew for each epoch, as in a training.
     keras.backend.experimental.enable_tf_random_generator()
     try:
-        model = keras.models.clone_model(own_names(network), clone_function=fresh)
+        model = keras.models.clone_model(network, clone_function=fresh)
     finally:
         keras.backend.experimental.disable_tf_random_generator()
     scale_dropout(keras, model, dropout_scale)
@@ -33,13 +32,6 @@ def copy_of(network: Any, dropout_scale: float, change: Callable[[Any], Any] | N
     for layer in network.layers:
         of[layer.name].set_weights(layer.get_weights())
     return model
-
-
-def own_names(network: Any) -> Any:
-    """The network, its layers called again what they were before `quantize.graph.fixed_batch`: Keras clones by that."""
-    for layer in network.layers:
-        layer._name = given_name(layer)
-    return network
 
 
 def inner(layer: Any) -> Any:

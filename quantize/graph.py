@@ -1,15 +1,18 @@
-"""The graph that is converted."""
+"""The graph that is converted, and the one call of the converter."""
 
 from __future__ import annotations
 
 import os
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-__all__ = ["fixed_batch", "given_name", "keras_of"]
+__all__ = ["keras_of", "one_beat", "to_tflite"]
 
 
 def keras_of(model: Any) -> Any:
@@ -23,23 +26,37 @@ def keras_of(model: Any) -> Any:
     return keras
 
 
-def fixed_batch(model: Any) -> Any:
+@contextmanager
+def one_beat(model: Any) -> Iterator[Any]:
     """A Keras model for one beat at a time: a batch that is fixed to 1 leaves no shape arithmetic in the graph.
 
-    The layers of ``model`` are renamed in their order. Names get into the file, and Keras numbers layers by how many
-    the process has made: without this the same network would give other bytes, and more of them.
+    Meanwhile the layers of ``model`` are called by their order. Names get into the file, and Keras numbers layers by
+    how many the process has made: without this the same network would give other bytes, and more of them.
     """
-    keras = keras_of(model)
+    keras, named = keras_of(model), []
     if keras.__name__ == "tf_keras":
-        for k, layer in enumerate(model._flatten_layers(recursive=True, include_self=False)):
+        named = [model, *model._flatten_layers(recursive=True, include_self=False)]
+    names = [layer._name for layer in named]
+    try:
+        for k, layer in enumerate(named):
             kind = re.sub(r"[^a-z0-9]", "", type(layer).__name__.lower())
-            layer._given_name = getattr(layer, "_given_name", layer._name)
-            layer._name = f"{kind}{k}"
-        model._name = "net"
-    inputs = keras.Input(batch_shape=(1, *model.input_shape[1:]), name="beat")
-    return keras.Model(inputs, model(inputs), name="one")
+            layer._name = f"{kind}{k - 1}" if k else "net"
+        inputs = keras.Input(batch_shape=(1, *model.input_shape[1:]), name="beat")
+        yield keras.Model(inputs, model(inputs), name="one")
+    finally:
+        for layer, name in zip(named, names, strict=True):
+            layer._name = name
 
 
-def given_name(layer: Any) -> str:
-    """The name that a layer had before `fixed_batch` renamed it."""
-    return str(getattr(layer, "_given_name", layer.name))
+def to_tflite(model: Any, **settings: Any) -> bytes:
+    """Convert a Keras model for one beat at a time; ``settings`` are attributes of `tf.lite.TFLiteConverter`."""
+    import tensorflow as tf
+
+    with one_beat(model) as graph, warnings.catch_warnings():
+        # It asks for ranges of the input by an old name; they are in the graph, or come from representative beats.
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
+        converter = tf.lite.TFLiteConverter.from_keras_model(graph)
+        for name, value in settings.items():
+            setattr(converter, name, value)
+        converted: bytes = converter.convert()
+    return converted

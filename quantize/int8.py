@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 from edge_ecg.errors import ModelError
 from edge_ecg.infer.operators import operators_of
 from edge_ecg.manifest import Calibration
-from quantize.graph import fixed_batch
+from quantize.graph import to_tflite
 from quantize.signature import signature_of
 
-__all__ = ["calibration_of", "check_int8", "representative", "representative_beats", "to_int8"]
+__all__ = ["calibration_of", "check_int8", "int8_file", "representative", "representative_beats", "to_int8"]
 
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
 """Of a window: 0 is -128 and 1 is 127, whatever the representative beats reach."""
@@ -66,18 +65,23 @@ def to_int8(model: Any, beats: NDArray[np.float32]) -> bytes:
         for beat in [pinned, *np.clip(beats, 0.0, 1.0)]:
             yield [beat[None, :, None]]
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(fixed_batch(model))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative_inputs
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    # Per-channel weights of dense layers are what an Edge TPU may not take.
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    with warnings.catch_warnings():
-        # It expects ranges of quantisation-aware training, and has the representative beats instead.
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
-        converted: bytes = converter.convert()
+    only_int8 = tf.lite.TargetSpec(supported_ops=[tf.lite.OpsSet.TFLITE_BUILTINS_INT8])
+    return int8_file(model, representative_dataset=representative_inputs, target_spec=only_int8)
+
+
+def int8_file(model: Any, **settings: Any) -> bytes:
+    """Convert with int8 in and out, checked; ``settings`` say where the ranges come from."""
+    import tensorflow as tf
+
+    converted = to_tflite(
+        model,
+        optimizations=[tf.lite.Optimize.DEFAULT],
+        inference_input_type=tf.int8,
+        inference_output_type=tf.int8,
+        # Per-channel weights of dense layers are what an Edge TPU may not take.
+        _experimental_disable_per_channel_quantization_for_dense_layers=True,
+        **settings,
+    )
     check_int8(converted)
     return converted
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge_ecg.errors import UsageError
 from edge_ecg.infer.golden import TOLERANCE, GoldenBeat, GoldenBeats
 from edge_ecg.infer.operators import operators_of
+from edge_ecg.infer.tflite import quantised
 from edge_ecg.manifest import ModelManifest, TensorSpec
 from quantize.mcu_text import MAIN, README, windows_in_words
 from quantize.micro import arena_bytes, micro_outputs, micro_version
@@ -57,7 +58,7 @@ def mcu_files(
     arena = arena_bytes(model) if arena is None else arena
     name = _identifier(manifest.id)
     beats = _first_of_each_class(golden.beats)
-    inputs = _quantised(beats, manifest.input)
+    inputs = _counts(beats, manifest.input)
     operators = sorted({operator.name for operator in operators_of(model)})
     methods = {operator: _method(operator) for operator in operators}
     facts = {
@@ -103,12 +104,10 @@ def _first_of_each_class(beats: Iterable[GoldenBeat]) -> list[GoldenBeat]:
     return list(first.values())
 
 
-def _quantised(beats: Sequence[GoldenBeat], spec: TensorSpec) -> NDArray[np.int8]:
-    """As `TfliteClassifier.quantise`: ``(n, n_inputs)``."""
+def _counts(beats: Sequence[GoldenBeat], spec: TensorSpec) -> NDArray[np.int8]:
+    """What the network is fed, ``(n, n_inputs)``."""
     windows = np.array([beat.window for beat in beats], dtype=np.float32) / np.float32(255.0)
-    counts = np.rint(windows / np.float32(spec.scale)) + np.float32(spec.zero_point)
-    quantised: NDArray[np.int8] = np.clip(counts, -128, 127).astype(np.int8)
-    return quantised
+    return quantised(windows, spec).reshape(len(beats), -1)
 
 
 def _filled(template: str, facts: dict[str, str]) -> str:

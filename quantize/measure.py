@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ecg.infer.tflite import interpreter_class
+from edge_ecg.infer.tflite import interpreter_class, quantised
 from edge_ecg.manifest import ModelManifest
 from quantize.signature import signature_of
 
@@ -145,11 +144,7 @@ class _Call:
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
-        counts: NDArray[Any] = windows
-        if spec.dtype != "float32":
-            limits = np.iinfo(spec.dtype)
-            counts = np.clip(np.rint(windows / spec.scale) + spec.zero_point, limits.min, limits.max)
-        self._tensors = counts.astype(spec.dtype).reshape(-1, *spec.shape)
+        self._tensors = quantised(windows, spec)
 
     def __call__(self, k: int) -> int:
         """Nanoseconds of one beat."""

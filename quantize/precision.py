@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.dynamic import to_dynamic
-from quantize.float16 import to_float16
-from quantize.float32 import to_float32
+from quantize.graph import to_tflite
 from quantize.int8 import to_int8
 
-__all__ = ["PRECISIONS", "Precision"]
+__all__ = ["PRECISIONS", "Precision", "to_dynamic", "to_float16", "to_float32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,26 @@ class Precision:
     what: str
     convert: Callable[[Any, NDArray[np.float32]], bytes]
     is_calibrated: bool = False
+
+
+def to_float32(model: Any, _: NDArray[np.float32]) -> bytes:
+    """The network as it was trained: float32 in, float32 out."""
+    return to_tflite(model)
+
+
+def to_float16(model: Any, _: NDArray[np.float32]) -> bytes:
+    """Weights kept as float16, computed with as float32; float32 in and out."""
+    import tensorflow as tf
+
+    half = tf.lite.TargetSpec(supported_types=[tf.float16])
+    return to_tflite(model, optimizations=[tf.lite.Optimize.DEFAULT], target_spec=half)
+
+
+def to_dynamic(model: Any, _: NDArray[np.float32]) -> bytes:
+    """Int8 weights, and activations that are quantised as they come; float32 in and out."""
+    import tensorflow as tf
+
+    return to_tflite(model, optimizations=[tf.lite.Optimize.DEFAULT])
 
 
 PRECISIONS: Mapping[str, Precision] = MappingProxyType(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_ecg.errors import UsageError
-from quantize.copies import copy_of, inner, own_names
+from quantize.copies import copy_of, inner
 from quantize.source import Source
 from quantize.tune import Tuned, Tuning, tune
 from train.run import Recipe
@@ -85,7 +85,7 @@ def pruned_layers(network: Any) -> tuple[str, ...]:
     """Names of the layers that `prune` takes weights from: all with a kernel of `FEWEST_WEIGHTS` and more, but the
     first and the last.
     """
-    kernels = [layer for layer in own_names(network).layers if hasattr(layer, "kernel")]
+    kernels = [layer for layer in network.layers if hasattr(layer, "kernel")]
     return tuple(layer.name for layer in kernels[1:-1] if _n_weights(layer) >= FEWEST_WEIGHTS)
 
 

@@ -5,7 +5,6 @@ By tensorflow-model-optimization: convolutions per channel, dense layers per ten
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ from numpy.typing import NDArray
 
 from edge_ecg.errors import UsageError
 from quantize.copies import copy_of
-from quantize.graph import fixed_batch
-from quantize.int8 import check_int8, representative_beats
+from quantize.int8 import int8_file, representative_beats
 from quantize.source import Source
 from quantize.tune import Tuned, Tuning, tune
 
-__all__ = ["is_quantised_aware", "qat_to_int8", "quantised_aware", "train_quantised"]
+__all__ = ["qat_to_int8", "quantised_aware", "train_quantised"]
 
 _RANGE_BEATS = 2_000
 
@@ -73,11 +71,6 @@ def quantised_aware(network: Any, beats: NDArray[np.float32]) -> Any:
     return model
 
 
-def is_quantised_aware(model: Any) -> bool:
-    """Whether a Keras model is one of `quantised_aware`."""
-    return any(type(layer).__name__ == "QuantizeLayer" for layer in model.layers)
-
-
 def qat_to_int8(model: Any, beats: NDArray[np.float32] | None = None) -> bytes:
     """Convert a `quantised_aware` model to a full int8 TFLite file; ``beats`` are not looked at: it has its ranges.
 
@@ -86,19 +79,7 @@ def qat_to_int8(model: Any, beats: NDArray[np.float32] | None = None) -> bytes:
     ModelError
         As `quantize.int8.check_int8`.
     """
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_keras_model(fixed_batch(model))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    with warnings.catch_warnings():
-        # It asks for ranges of the input by an old name; they are in the graph.
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
-        converted: bytes = converter.convert()
-    check_int8(converted)
-    return converted
+    return int8_file(model)
 
 
 def _begin_ranges(model: Any, plain: Any, beats: NDArray[np.float32]) -> None:

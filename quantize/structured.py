@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.errors import UsageError
-from quantize.copies import copy_of, own_names
+from quantize.copies import copy_of
 from quantize.prune import check_share
 from quantize.source import Source
 from quantize.tune import Tuned, Tuning, tune
@@ -202,7 +202,6 @@ def shrink(network: Any, keep: Mapping[str, int]) -> Any:
 def _walk(network: Any) -> _Graph:
     """Follow the channels through the layers, which Keras holds in the order in which they run."""
     graph = _Graph({}, {})
-    own_names(network)
     for tensor in network.inputs:
         graph.gives[tensor._keras_history.layer.name] = _Channels(int(tensor.shape[-1]), is_fixed=True)
     for layer in network.layers:

@@ -22,8 +22,8 @@ class WindowSumClassifier:
     labels = ("N", "V")
     preprocessing = PreprocessParams()
 
-    def classify(self, window: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
-        p = np.float32(np.dot(window.astype(np.float64), np.arange(187)) / 20_000.0)
+    def classify(self, inputs: np.ndarray) -> np.ndarray:
+        p = np.float32(np.dot(inputs.astype(np.float64), np.arange(187)) / 20_000.0)
         return np.array([1.0 - p, p], dtype=np.float32)
 
     def classify_many(self, windows: np.ndarray) -> np.ndarray:

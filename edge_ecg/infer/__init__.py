@@ -1,4 +1,4 @@
-"""Classifiers: a beat window in, class probabilities out.
+"""Classifiers: a beat in, class probabilities out.
 
 A classifier is opened by name from a bundle: `open_classifier`. The interpreter loads only then.
 """
@@ -43,21 +43,11 @@ class Classifier(Protocol):
     def preprocessing(self) -> PreprocessParams | ContextParams:
         """What it sees of a beat: a window, or features against the patient's past."""
 
-    def classify(
-        self, window: NDArray[np.float32], features: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        """Probabilities ``(n_classes,)`` of one beat.
+    def classify(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities ``(n_classes,)`` of one beat: its window or its features, as `preprocessing` says."""
 
-        Parameters
-        ----------
-        window
-            ``(n_samples,)`` in [0, 1], by `preprocessing`.
-        features
-            ``(n_features,)`` of the patient's own rhythm, for models that use them; others ignore it.
-        """
-
-    def classify_many(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities ``(n, n_classes)`` of windows ``(n, n_samples)``: of each what `classify` says, to the bit."""
+    def classify_many(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities ``(n, n_classes)`` of beats ``(n, ...)``: of each what `classify` says, to the bit."""
 
 
 def open_classifier(name: str | Path, *, accelerator: Accelerator = "auto") -> TfliteClassifier:

@@ -19,15 +19,13 @@ class StubClassifier:
     labels = LABEL_SETS["aami5"]
     preprocessing = PreprocessParams()
 
-    def classify(
-        self, window: NDArray[np.float32], features: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
+    def classify(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(1, 0, 0, 0, 0)."""
-        probs: NDArray[np.float32] = self.classify_many(window[None])[0]
+        probs: NDArray[np.float32] = self.classify_many(inputs[None])[0]
         return probs
 
-    def classify_many(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def classify_many(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(1, 0, 0, 0, 0) each."""
-        probs = np.zeros((len(windows), len(self.labels)), dtype=np.float32)
+        probs = np.zeros((len(inputs), len(self.labels)), dtype=np.float32)
         probs[:, 0] = 1.0
         return probs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ModelError
 from edge_ecg.manifest import Bundle, TensorSpec
 
-__all__ = ["Accelerated", "TfliteClassifier", "interpreter_class"]
+__all__ = ["Accelerated", "TfliteClassifier", "interpreter_class", "native_remarks_dropped", "quantised"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,12 @@ def interpreter_class() -> tuple[str, Any]:
 
 
 @contextlib.contextmanager
-def _native_remarks_dropped() -> Iterator[None]:
-    """Keep the runtime's "INFO: Created ... delegate" from the user's terminal; its errors are exceptions."""
+def native_remarks_dropped() -> Iterator[None]:
+    """Keep what a library writes to stderr past Python ("INFO: Created ... delegate") from the user's terminal.
+
+    Its errors are exceptions.
+    """
+    sys.stderr.flush()
     try:
         kept = os.dup(2)
     except OSError:
@@ -82,6 +87,19 @@ def _native_remarks_dropped() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def quantised(windows: NDArray[np.float32], spec: TensorSpec) -> NDArray[Any]:
+    """Windows ``(n, n_samples)`` as input tensors ``(n, *spec.shape)``: to the nearest count, clipped to its type."""
+    if spec.dtype == "float32":
+        return windows.reshape(-1, *spec.shape)
+    limits = np.iinfo(spec.dtype)
+    counts = windows / np.float32(spec.scale)
+    np.rint(counts, out=counts)
+    counts += np.float32(spec.zero_point)
+    np.minimum(np.maximum(counts, np.float32(limits.min), out=counts), np.float32(limits.max), out=counts)
+    tensors: NDArray[Any] = counts.astype(spec.dtype).reshape(-1, *spec.shape)
+    return tensors
 
 
 def _interpreter(make: Any, model: bytes, accelerated: Accelerated | None) -> Any:
@@ -128,7 +146,7 @@ class TfliteClassifier:
         self.runs_on = accelerated.name if accelerated else f"CPU ({self.runtime})"
         self.remark = remark
         try:
-            with _native_remarks_dropped():
+            with native_remarks_dropped():
                 self._interpreter = _interpreter(make, bundle.model, accelerated)
         except (ValueError, RuntimeError, OSError) as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -144,9 +162,6 @@ class TfliteClassifier:
         self._input = self._checked(self._interpreter.get_input_details(), manifest.input, "input", bundle)
         self._output = self._checked(self._interpreter.get_output_details(), manifest.output, "output", bundle)
         self._input_spec, self._output_spec = manifest.input, manifest.output
-        if manifest.input.dtype != "float32":
-            limits = np.iinfo(manifest.input.dtype)
-            self._lowest, self._highest = np.float32(limits.min), np.float32(limits.max)
 
     @staticmethod
     def _checked(details: list[dict[str, Any]], spec: TensorSpec, what: str, bundle: Bundle) -> int:
@@ -166,33 +181,19 @@ class TfliteClassifier:
             )
         return int(found["index"])
 
-    def quantise(self, windows: NDArray[np.float32]) -> NDArray[Any]:
-        """Windows ``(n, n_samples)`` as input tensors ``(n, 1, n_samples, 1)``."""
-        spec = self._input_spec
-        if spec.dtype == "float32":
-            return windows.reshape(-1, *spec.shape)
-        counts = windows / np.float32(spec.scale)
-        np.rint(counts, out=counts)
-        counts += np.float32(spec.zero_point)
-        np.minimum(np.maximum(counts, self._lowest, out=counts), self._highest, out=counts)
-        tensors: NDArray[Any] = counts.astype(spec.dtype).reshape(-1, *spec.shape)
-        return tensors
-
-    def classify(
-        self, window: NDArray[np.float32], features: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        """Probabilities ``(n_classes,)`` of one window ``(n_samples,)``; ``features`` are not used."""
-        probs: NDArray[np.float32] = self.classify_many(window[None])[0]
+    def classify(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities ``(n_classes,)`` of one window ``(n_samples,)``."""
+        probs: NDArray[np.float32] = self.classify_many(inputs[None])[0]
         return probs
 
-    def classify_many(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def classify_many(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities ``(n, n_classes)`` of windows ``(n, n_samples)``.
 
         The network takes them one by one: together they would need another 1 MB and be hardly faster.
         """
         spec, interpreter = self._output_spec, self._interpreter
-        raw = np.empty((len(windows), spec.shape[-1]), dtype=spec.dtype)
-        for k, tensor in enumerate(self.quantise(windows)):
+        raw = np.empty((len(inputs), spec.shape[-1]), dtype=spec.dtype)
+        for k, tensor in enumerate(quantised(inputs, self._input_spec)):
             interpreter.set_tensor(self._input, tensor)
             interpreter.invoke()
             raw[k] = interpreter.get_tensor(self._output)[0]

@@ -22,9 +22,9 @@ from edge_ecg.manifest import load_bundle
 from edge_ecg.sources.virtual import EXCERPT
 from quantize.bundle import Told, bundle_id, write_bundle
 from quantize.figures import split_metrics
-from quantize.float32 import to_float32
 from quantize.folder import check_target
 from quantize.int8 import representative_beats, to_int8
+from quantize.precision import to_float32
 from quantize.source import Source
 from train.evaluation_model import open_model
 from train.run import Recipe, RunInfo, read_run

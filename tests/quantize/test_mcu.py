@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_ecg.dsp.preprocess import windows_of_record
 from edge_ecg.errors import ModelError, UsageError
+from edge_ecg.front import inputs_of_record
 from edge_ecg.infer.golden import GoldenBeats
-from edge_ecg.infer.tflite import TfliteClassifier
+from edge_ecg.infer.tflite import TfliteClassifier, quantised
 from edge_ecg.io import read_annotations, read_record
 from edge_ecg.labels import AAMI5
 from edge_ecg.manifest import Bundle, TensorSpec, load_bundle
@@ -159,8 +159,6 @@ def test_c_quantises_and_labels_as_the_device_does(
         [rng.random(3000), (np.arange(255) + 0.5) / 255.0, np.arange(256) / 255.0, [-1.0, 2.0, -300.0, 300.0]]
     ).astype(np.float32)
     spec = replace(bundle.manifest.input, shape=(1, len(window), 1))
-    classifier = TfliteClassifier(bundle)
-    classifier._input_spec = spec
     main = r"""
     #include <stdio.h>
     #include "mitdb-baseline-int8.h"
@@ -176,7 +174,7 @@ def test_c_quantises_and_labels_as_the_device_does(
     """
     program = compiled(tmp_path, {**files, "own.c": main}, C99, "own.c")
     out = np.frombuffer(said(program, window.tobytes()), np.uint8).astype(int)
-    assert np.array_equal(out[:-3] - 128, classifier.quantise(window[None]).reshape(-1))
+    assert np.array_equal(out[:-3] - 128, quantised(window[None], spec).reshape(-1))
     assert out[-3:].tolist() == [1, 4, 0]
 
 
@@ -272,7 +270,7 @@ def test_the_same_labels_as_on_litert(bundle: Bundle, data_dir: Path) -> None:
     windows = np.concatenate([beats_of(data_dir / "mitdb" / name, bundle, 350) for name in ("208", "217", "232")])
     assert len(windows) >= 1000
     classifier, spec = TfliteClassifier(bundle), bundle.manifest.output
-    inputs = classifier.quantise(windows)
+    inputs = quantised(windows, bundle.manifest.input)
     on_micro = micro_outputs(bundle.model, inputs).astype(int)
     assert len(np.unique(on_micro.argmax(axis=1))) == 5, "beats of every class"
 
@@ -302,8 +300,8 @@ def beats_of(name: Path, bundle: Bundle, n: int) -> Any:
     record, notes = read_record(name), read_annotations(name)
     r_pos = np.array([s for s, symbol in zip(notes.sample, notes.symbol, strict=True) if symbol in AAMI5], float)
     samples_mv = record.samples_mv([record.lead_index()])[:, 0].astype(float)
-    beats = windows_of_record(samples_mv, record.header.fs_hz, r_pos, bundle.manifest.preprocessing)
-    return np.array([b.window for b in beats])[:: max(1, len(beats) // n)]
+    beats = inputs_of_record(samples_mv, record.header.fs_hz, r_pos, bundle.manifest.preprocessing)
+    return np.array([b.inputs for b in beats])[:: max(1, len(beats) // n)]
 
 
 def test_what_cannot_be_run_is_told(

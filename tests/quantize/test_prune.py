@@ -9,7 +9,7 @@ import pytest
 from small_runs import small_baseline, small_residual, small_source
 
 from edge_ecg.errors import UsageError
-from quantize.float32 import to_float32
+from quantize.precision import to_float32
 from quantize.prune import gzip_bytes, prune, pruned_layers, sparsity_of, stored_sparsity
 from quantize.tune import Tuning
 

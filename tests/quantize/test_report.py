@@ -22,7 +22,7 @@ from edge_ecg.manifest import EdgeTpuFile, ModelManifest, load_bundle
 from edge_ecg.schema import decode
 from quantize.bundle import Extras, Told
 from quantize.convert import convert_source
-from quantize.graph import fixed_batch
+from quantize.graph import one_beat
 from quantize.int8 import check_int8
 from quantize.measure import Measurements, latencies
 from quantize.report import Layer, report_page
@@ -83,9 +83,11 @@ def test_the_same_run_gives_the_same_bytes(source: Source, tmp_path: Path, preci
 
 
 def test_names_of_layers_are_short_and_do_not_count_on(source: Source) -> None:
-    fixed_batch(source.network)
-    names = [layer.name for layer in source.network.layers]
+    before = [layer.name for layer in source.network.layers]
+    with one_beat(source.network):
+        names = [layer.name for layer in source.network.layers]
     assert names == ["inputlayer0", "reshape1", "conv2d2", "flatten3", "dense4"]
+    assert [layer.name for layer in source.network.layers] == before
 
 
 def test_what_was_measured_stands_beside(source: Source, tmp_path: Path) -> None:
@@ -172,8 +174,7 @@ def test_files_for_other_hardware_come_with_the_bundle(source: Source, tmp_path:
 
 
 def test_an_operator_that_stayed_in_float_is_named(source: Source) -> None:
-    from quantize.dynamic import to_dynamic
-    from quantize.float32 import to_float32
+    from quantize.precision import to_dynamic, to_float32
 
     for convert in (to_float32, to_dynamic):
         with pytest.raises(ModelError, match=r"operator RESHAPE stayed in float: its tensor \S*beat\S* is float32"):
