@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 
 from edge_ecg.dsp.nets import FRONT_END_VERSION, SHAPES, QrsNets
 from edge_ecg.errors import ModelError
+from edge_ecg.io.arrays import pack_arrays, unpack_arrays
 from edge_ecg.schema import decode
 
 __all__ = ["SHIPPED", "DetectorManifest", "load_detector", "pack_weights", "shipped_nets"]
@@ -98,15 +97,14 @@ def load_detector(folder: Path) -> tuple[QrsNets, DetectorManifest]:
             f"{manifest.id} was fitted to front end {manifest.front_end_version}, this program has {FRONT_END_VERSION}",
             _HINT,
         )
+    what = f"{folder / 'weights.npz'} holds no weights of the beat detector"
+    held = unpack_arrays(weights, what=what, error=ModelError, hint=_HINT)
     try:
-        with np.load(io.BytesIO(weights), allow_pickle=False) as held:
-            return QrsNets(**{name: held[name].astype(np.float64) for name in SHAPES}), manifest
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{folder / 'weights.npz'} holds no weights of the beat detector: {error}", _HINT) from None
+        return QrsNets(**{name: held[name].astype(np.float64) for name in SHAPES}), manifest
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"{what}: {error}", _HINT) from None
 
 
 def pack_weights(nets: QrsNets) -> bytes:
     """The bytes of a weights file, float32; the same for the same nets."""
-    file = io.BytesIO()
-    np.savez(file, **{name: getattr(nets, name).astype(np.float32) for name in SHAPES})
-    return file.getvalue()
+    return pack_arrays({name: getattr(nets, name).astype(np.float32) for name in SHAPES})

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.errors import DataError
+from edge_ecg.io.arrays import pack_arrays, unpack_arrays
 
 __all__ = ["CHECKPOINT", "Checkpoint", "read_checkpoint", "write_checkpoint", "write_weights"]
 
@@ -47,9 +46,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         for k, value in enumerate(getattr(checkpoint, group))
     }
     text = json.dumps({"schema_version": _SCHEMA, **checkpoint.progress})
-    buffer = io.BytesIO()
-    np.savez(buffer, progress=np.array(text), **arrays)
-    (folder / CHECKPOINT).write_bytes(buffer.getbuffer())
+    (folder / CHECKPOINT).write_bytes(pack_arrays({"progress": np.array(text), **arrays}))
 
 
 def read_checkpoint(folder: Path, like: Checkpoint | None = None) -> Checkpoint:
@@ -59,14 +56,14 @@ def read_checkpoint(folder: Path, like: Checkpoint | None = None) -> Checkpoint:
     where = folder / CHECKPOINT
     if not where.exists():
         raise DataError(f"{folder} holds no {CHECKPOINT} to resume from", "Train again")
+    groups: dict[str, list[NDArray[Any]]] = {"weights": [], "mean": [], "optimizer": []}
     try:
-        with where.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            progress = json.loads(str(held["progress"]))
-            groups: dict[str, list[NDArray[Any]]] = {"weights": [], "mean": [], "optimizer": []}
-            for name in sorted(held.files):
-                if name != "progress":
-                    groups[name.partition("/")[0]].append(held[name])
-    except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        file = where.read_bytes()
+        held = unpack_arrays(file, what=f"{where} cannot be read", error=DataError, hint="Train again")
+        progress = json.loads(str(held.pop("progress")))
+        for name in sorted(held):
+            groups[name.partition("/")[0]].append(held[name])
+    except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{where} cannot be read: {error}", "Train again") from None
     if progress.pop("schema_version", None) != _SCHEMA:
         raise DataError(f"{where} is not a checkpoint of this version (schema {_SCHEMA})", "Train again")

@@ -6,15 +6,13 @@ its left out; the first that is left after all decisions is the tree's (C. Lucch
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.errors import ModelError
+from edge_ecg.io.arrays import pack_arrays, unpack_arrays
 
 __all__ = ["LEAVES", "TreeTables", "pack_trees", "unpack_trees"]
 
@@ -26,8 +24,6 @@ _DTYPES = {
     "edges": np.float32, "n_edges": np.uint8, "column": np.uint8, "bin": np.uint8, "mask": np.uint8, "leaf": np.int8,
     "scale": np.float32, "bias": np.float32,
 }  # fmt: skip
-_NO_FILE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, SyntaxError)
-"""What reading bytes that are no such file may raise, beside the errors of the archive itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,23 +87,16 @@ class TreeTables:
 
 def pack_trees(tables: TreeTables) -> bytes:
     """The tables as the bytes of an ``.npz`` file; the same tables give the same bytes."""
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as file:
-        for field in fields(TreeTables):
-            array = io.BytesIO()
-            np.save(array, getattr(tables, field.name), allow_pickle=False)
-            file.writestr(zipfile.ZipInfo(f"{field.name}.npy", (1980, 1, 1, 0, 0, 0)), array.getvalue())
-    return held.getvalue()
+    return pack_arrays({field.name: getattr(tables, field.name) for field in fields(TreeTables)}, compressed=True)
 
 
 def unpack_trees(file: bytes) -> TreeTables:
     """The tables of such bytes. Raises `ModelError` when they are none, or do not fit each other."""
     hint = "Get the bundle again, or train it again"
-    try:
-        with np.load(io.BytesIO(file), allow_pickle=False) as held:
-            t = TreeTables(**{field.name: held[field.name] for field in fields(TreeTables)})
-    except (*_NO_FILE, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelError(f"no tables of trees: {error}", hint) from None
+    held = unpack_arrays(file, what="no tables of trees", error=ModelError, hint=hint)
+    if held.keys() != _DTYPES.keys():
+        raise ModelError(f"no tables of trees: they hold {', '.join(held)}", hint)
+    t = TreeTables(**held)
     other = [name for name, dtype in _DTYPES.items() if getattr(t, name).dtype != dtype]
     if other:
         raise ModelError(f"tables of trees of another type: {', '.join(other)}", hint)
