@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edge_ecg.datasets import data_root
-from edge_ecg.dsp.preprocess import BeatWindow, Preprocessor, PreprocessParams, windows_of_record
+from edge_ecg.dsp.preprocess import Preprocessor, PreprocessParams
 from edge_ecg.errors import DataError
+from edge_ecg.front import inputs_of_record
 from edge_ecg.io import read_record
 from edge_ecg.io.header import read_header
 from train.record_files import RecordFiles, listed_records
@@ -112,7 +113,7 @@ def _person_windows(pieces: list[Recording], params: PreprocessParams) -> NDArra
         for r_pos in np.clip(r[first : first + n_beats], begin, end - 1):
             preprocessor.push_r(float(r_pos))
         cut = preprocessor.ready() + preprocessor.flush()
-        windows += [beat.window for beat in cut[:-1]]
+        windows += [beat.inputs for beat in cut[:-1]]
         begin, first = end, first + n_beats
     return np.stack(windows)
 
@@ -173,8 +174,8 @@ def _raw_part(stem: Path, label: int, params: PreprocessParams) -> Part:
     if not np.isfinite(samples_mv).all():
         raise DataError(f"{stem}: lead II has samples that the file marks as none", "Leave the record out")
     fs_hz = record.header.fs_hz
-    cut: list[BeatWindow] = windows_of_record(samples_mv, fs_hz, detect_record(samples_mv, fs_hz), params)[:-1]
-    windows = np.array([beat.window for beat in cut], np.float32).reshape(-1, params.window.n_samples)
+    cut = inputs_of_record(samples_mv, fs_hz, detect_record(samples_mv, fs_hz), params)[:-1]
+    windows = np.array([beat.inputs for beat in cut], np.float32).reshape(-1, params.window.n_samples)
     number, patient = (re.search(r"\d+", name) for name in (stem.name, stem.parent.name))
     return (
         windows,

@@ -1,6 +1,6 @@
 """Fit the rhythm model: boosted trees on what a beat is against its patient's own past. By patients, never by beats.
 
-Source: the recipe of the study in docs/new-patient.md, chosen by patient-grouped cross-validation.
+The recipe was chosen by patient-grouped cross-validation.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edge_ecg.datasets import data_root
-from edge_ecg.dsp.preprocess import PreprocessParams, windows_of_record
+from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError, UsageError
+from edge_ecg.front import inputs_of_record
 from edge_ecg.io import read_annotations
 from edge_ecg.labels import AAMI5, LABEL_SETS
 from edge_ecg.scoring.confusion import Confusion
@@ -189,7 +190,7 @@ def disturbed_windows(
         x = _FACTORS[name] * x
     elif name == "gain_step":
         return _stepped(heard, params)
-    return np.stack([w.window for w in windows_of_record(x, heard.fs_hz, r, params)])[heard.rows]
+    return np.stack([w.inputs for w in inputs_of_record(x, heard.fs_hz, r, params)])[heard.rows]
 
 
 def _stepped(heard: Heard, params: PreprocessParams) -> NDArray[np.float32]:
@@ -200,11 +201,11 @@ def _stepped(heard: Heard, params: PreprocessParams) -> NDArray[np.float32]:
     for k in range(_STEP_PHASES):
         since_s = t_s + STEP_EVERY_S * k / _STEP_PHASES
         gain = np.where(since_s // STEP_EVERY_S % 2 == 1, STEP_GAIN, 1.0)
-        cut = windows_of_record(level_mv + gain * (heard.samples_mv - level_mv), heard.fs_hz, heard.r, params)
+        cut = inputs_of_record(level_mv + gain * (heard.samples_mv - level_mv), heard.fs_hz, heard.r, params)
         ends_s = np.array([w.needed_index for w in cut]) / heard.fs_hz + STEP_EVERY_S * k / _STEP_PHASES
         off = np.abs(ends_s % STEP_EVERY_S - 0.5 * params.window.scale_history_s)
         nearer = off < best
-        out[nearer] = np.stack([w.window for w in cut])[nearer]
+        out[nearer] = np.stack([w.inputs for w in cut])[nearer]
         best = np.minimum(best, off)
     return out[heard.rows]
 

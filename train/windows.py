@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from edge_ecg.datasets import data_root
 from edge_ecg.detector import shipped_nets
-from edge_ecg.dsp.preprocess import BeatWindow, PreprocessParams, windows_of_record
+from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.dsp.qrs import QrsDetector
 from edge_ecg.errors import DataError
+from edge_ecg.front import BeatInput, inputs_of_record
 from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
 from edge_ecg.labels import AAMI5, BeatLabel
 from edge_ecg.scoring.matching import MATCH_WINDOW_S, match_beats
@@ -140,15 +141,15 @@ def record_windows(
         is_whole = np.ones(len(windows), bool)
     else:
         r = detected_r(beats.samples_mv, beats.fs_hz, beats.r)
-        cut = windows_of_record(beats.samples_mv, beats.fs_hz, r, params)
-        windows = np.stack([w.window for w in cut])
+        cut = inputs_of_record(beats.samples_mv, beats.fs_hz, r, params)
+        windows = np.stack([w.inputs for w in cut])
         is_whole = _is_whole(cut, beats.is_bridged)
     wanted = np.flatnonzero((beats.labels != _UNLABELLED) & is_whole)
     wanted = wanted[wanted < len(beats.r) - 1]
     return windows[wanted], beats.labels[wanted]
 
 
-def _is_whole(cut: Sequence[BeatWindow], is_bridged: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _is_whole(cut: Sequence[BeatInput], is_bridged: NDArray[np.bool_]) -> NDArray[np.bool_]:
     n_bridged = np.concatenate([[0], np.cumsum(is_bridged)])
     last = len(is_bridged)
     spans = [(min(max(0, int(w.r_pos)), last), min(w.needed_index + 1, last)) for w in cut]

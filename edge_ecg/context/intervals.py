@@ -27,7 +27,6 @@ LONGEST_POST_S = 3.0
 """No pause counts longer."""
 _NEAR_BASELINE, _SLOW, _FAST = 0.12, 0.01, 0.1
 _FEWEST_OTSU = 6
-_SLOWER_THAN = -0.1
 _BINS = np.linspace(-0.48, 0.48, 17)[1:-1]
 
 INTERVAL_COLUMNS = (
@@ -39,8 +38,6 @@ INTERVAL_COLUMNS = (
     "sd_dominant128", "mad_dominant32", "sd8", "sd32", "step32", "step64", "step200", "step_median64",
     "steps_over_6", "steps_over_12", "step_entropy64", "since_off_baseline", "step_dominant_median32",
     "steps_under_3", "step_q25", "step_dominant_q25", "off_baseline/step_q25",
-    "pre-p05of64", "pre-p10of200", "pre-min16", "step/step_q75", "post-previous",
-    "mean10-mean2000", "mean64-mean2000",
 )  # fmt: skip
 """Names of what `Intervals.columns` gives."""
 
@@ -60,6 +57,7 @@ class Intervals:
         self._dominant = Ring(128)
         self._baseline: float | None = None
         self._since_off = 0
+        self.log_median32: float | None = None
 
     def state(self) -> dict[str, Samples]:
         """All that it remembers."""
@@ -73,6 +71,7 @@ class Intervals:
             ring.refill(state[name])
         self._baseline = float(state["baseline"][0]) if len(state["baseline"]) else None
         self._since_off = int(state["since_off"][0])
+        self.log_median32 = _median(self._logs.last(32)) if len(self._logs) else None
 
     def _rings(self) -> dict[str, Ring]:
         return {"logs": self._logs, "capped_s": self._capped_s, "steps": self._steps, "dominant": self._dominant}
@@ -81,15 +80,6 @@ class Intervals:
     def n(self) -> int:
         """Intervals in memory."""
         return len(self._logs)
-
-    @property
-    def log_median32(self) -> float | None:
-        """Logarithm of the median of the last 32, s; None before there is one."""
-        return _median(self._logs.last(32)) if len(self._logs) else None
-
-    def is_slow(self, pre: float) -> bool:
-        """Whether an interval, as a logarithm, is not much shorter than the patient's mean of up to half an hour."""
-        return len(self._logs) == 0 or pre - math.log(mean(self._capped_s.last(LONGEST))) > _SLOWER_THAN
 
     def longest_post_s(self) -> float:
         """From here on a pause counts no longer: twice the median R-R, at most 3 s."""
@@ -112,13 +102,12 @@ class Intervals:
             previous, highest, median32, median64 = logs[-1], of_8.max(), _median(logs[-32:]), _quantile(of_64, 0.5)
             spread = _quantile(of_64, 0.8) - _quantile(of_64, 0.2)
             p95, p90 = _quantile(of_128, 0.95), _quantile(of_200, 0.9)
-            p05, p10, lowest = _quantile(of_64, 0.05), _quantile(of_200, 0.1), float(logs[-16:].min())
             upper, gap, explained = _two_modes(of_200, median32)
             previous2 = logs[-2] if len(logs) > 1 else pre
             sd8, sd32 = deviation(of_8), deviation(logs[-32:])
         else:
             means = [pre] * 4
-            previous = previous2 = highest = median32 = median64 = p95 = p90 = upper = p05 = p10 = lowest = pre
+            previous = previous2 = highest = median32 = median64 = p95 = p90 = upper = pre
             spread = gap = explained = sd8 = sd32 = 0.0
         mean10, mean64, mean300, mean2000 = means
         dominant = self._dominant.last(128)
@@ -140,15 +129,13 @@ class Intervals:
             previous - mean64, previous2 - mean64, previous - baseline,
             sd_dominant, mad, sd8, sd32, *steps[:7], math.log1p(self._since_off), step_dominant,
             steps[7], steps[8], step_dominant_q25, math.log(abs(off) / (steps[8] + 0.02) + 0.1),
-            pre - p05, pre - p10, pre - lowest, (pre - previous) / (steps[9] + 0.02), post - previous,
-            mean10 - mean2000, mean64 - mean2000,
         ]  # fmt: skip
 
     def _steps_columns(self) -> list[float]:
         """Of the absolute differences of successive logarithms: how regular the rhythm is."""
         steps = self._steps.last(200)
         if len(steps) < 2:
-            return [0.0] * 7 + [1.0, 0.0, 0.0]
+            return [0.0] * 7 + [1.0, 0.0]
         size = np.abs(steps)
         of_64 = np.sort(size[-64:])
         counts = np.bincount(np.searchsorted(_BINS, steps[-64:]), minlength=16)
@@ -163,7 +150,6 @@ class Intervals:
             -float(shares @ np.log(shares)),
             float(of_64.searchsorted(0.03)) / len(of_64),
             _quantile(of_64, 0.25),
-            _quantile(of_64, 0.75),
         ]
 
     def push(self, pre: float, *, dominant: bool) -> None:
@@ -171,6 +157,7 @@ class Intervals:
         if len(self._logs):
             self._steps.push(pre - float(self._logs.last(1)[0]))
         self._logs.push(pre)
+        self.log_median32 = _median(self._logs.last(32))
         self._capped_s.push(math.exp(min(pre, _LOG_CAP)))
         if dominant:
             self._dominant.push(pre)

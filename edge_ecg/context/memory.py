@@ -42,11 +42,7 @@ class PatientMemory:
         return memory
 
     def take(
-        self,
-        segment: NDArray[np.float64],
-        pre_s: float | None,
-        post_s: float | None,
-        following: NDArray[np.float64] | None = None,
+        self, segment: NDArray[np.float64], pre_s: float | None, post_s: float | None
     ) -> tuple[NDArray[np.float32], int]:
         """Features of the next beat against the past, and how many intervals that past had; then remember the beat.
 
@@ -56,20 +52,17 @@ class PatientMemory:
             ``(BEFORE + 1 + AFTER,)`` samples about its fiducial point, as `edge_ecg.context.shapes.Shapes.look` takes.
         pre_s, post_s
             R-R intervals before and behind it, s; None for what is not known: then the other one, or 0.8 s.
-        following
-            The samples of the next beat, as of ``segment``, up to `edge_ecg.context.shapes.QRS_END`; None: not known.
         """
         intervals = self.intervals
         known_s = _FIRST_RR_S if post_s is None else post_s
         pre = log_pre(known_s if pre_s is None else pre_s)
         longest = log_pre(intervals.longest_post_s())
         post = min(pre if post_s is None else log_pre(post_s), longest)
-        gap = 0 if pre_s is None else min(round(pre_s * FS_HZ), len(segment))
-        sight = self.shapes.look(segment, gap, following)
+        sight = self.shapes.look(segment)
         features = np.array([*intervals.columns(pre, post), *sight.columns], dtype=np.float32)
         n_past, median = intervals.n, intervals.log_median32
         prematurity = 0.0 if pre_s is None or median is None else pre - median
-        self.shapes.join(sight, prematurity, is_slow=intervals.is_slow(pre))
+        self.shapes.join(sight, prematurity)
         if pre_s is not None:
             intervals.push(pre, dominant=sight.is_dominant and self._was_dominant)
         self._was_dominant = sight.is_dominant

@@ -17,7 +17,7 @@ from edge_ecg.context.moments import centred, mean
 from edge_ecg.context.ring import Ring
 from edge_ecg.dsp.filters import neighbours
 
-__all__ = ["AFTER", "BEFORE", "QRS_END", "SHAPE_COLUMNS", "Shapes", "Sight"]
+__all__ = ["AFTER", "BEFORE", "SHAPE_COLUMNS", "Shapes", "Sight"]
 
 Samples = NDArray[np.float64]
 
@@ -26,9 +26,7 @@ QRS_BEFORE, QRS_AFTER = 12, 19
 LONG_BEFORE, LONG_AFTER = 41, 61
 BEFORE, AFTER = LONG_BEFORE + LAG, LONG_AFTER + LAG
 """Samples about the fiducial point that `Shapes.look` takes: the long stretch at any lag."""
-QRS_END = BEFORE + QRS_AFTER + LAG + 1
-"""Where the QRS has ended in what `Shapes.look` takes, at any lag."""
-N_QRS, N_LONG, N_P = QRS_BEFORE + QRS_AFTER + 1, LONG_BEFORE + LONG_AFTER + 1, 21
+N_QRS, N_LONG = QRS_BEFORE + QRS_AFTER + 1, LONG_BEFORE + LONG_AFTER + 1
 
 MOST = 12
 _JOIN_BELOW = 0.28
@@ -43,13 +41,8 @@ _P = slice(LONG_BEFORE - 30, LONG_BEFORE - 9)
 _ROUGH = slice(LONG_BEFORE - 30, LONG_BEFORE - 10)
 _T = slice(LONG_BEFORE + 22, LONG_BEFORE + 54)
 _ALL = slice(LONG_BEFORE - 20, LONG_BEFORE + 45)
-_P_EARLIER, _P_LATER = 11, 3
-"""How far the usual P wave is looked for, in samples."""
-_T_FROM, _QRS_ROOM, _FEWEST_BEFORE = 14, 14, 6
-"""The stretch between two beats: from behind the one's QRS to before the other's."""
-_P_RATE, _RECENT_RATE, _SINUS_RATE = 1.0 / 24.0, 1.0 / 8.0, 1.0 / 400.0
+_P_RATE = 1.0 / 24.0
 _P_START = np.array([0.8, -4.0, -3.0])
-_NO_SINUS = (1.0, -4.0, 1.0, -4.0)
 
 SHAPE_COLUMNS = (
     "error", "correlation", "norm_ratio", "peak_ratio", "error_max", "error_min", "width50", "width20", "width_slope",
@@ -60,10 +53,6 @@ SHAPE_COLUMNS = (
     "p_correlation", "p_error", "p_range", "t_correlation", "t_error", "t_level", "t_power", "long_error",
     "p_correlation_mean", "p_error_mean", "p_roughness_mean",
     "p_correlation_off", "p_error_off", "p_roughness_off", "p_size",
-    "p_best", "p_best_lag", "p_worst", "p_best_size",
-    "before_error", "before_max", "before_min", "next_distance",
-    "sinus_p_correlation", "sinus_p_error", "recent_p_correlation", "recent_p_error",
-    "sinus_p_correlation_mean", "sinus_p_error_mean",
 )  # fmt: skip
 """Names of what `Sight.columns` holds."""
 
@@ -86,7 +75,6 @@ class Sight:
     lag_own: int
     distance: float
     p_wave: Samples
-    sinus: list[float]
     segment: Samples
 
 
@@ -106,19 +94,13 @@ class Shapes:
         self._distances = [0.0, 0.0]
         self._p_means = _P_START.copy()
         self._n_p = 1
-        self._previous = np.zeros(N_LONG)
-        self._sinus_p, self._recent_p = np.zeros(N_P), np.zeros(N_P)
-        self._sinus_means = np.array([0.8, -4.0])
-        self._n_sinus = 0
 
     def state(self) -> dict[str, Samples]:
         """All that it remembers."""
         held = {name: array[: self._n].copy() for name, array in self._templates().items()}
         return {
             **held, "is_dominant": self._is_dominant.last(300).copy(), "distances": np.array(self._distances),
-            "p_means": self._p_means.copy(), "previous": self._previous.copy(),
-            "sinus_p": self._sinus_p.copy(), "recent_p": self._recent_p.copy(), "sinus_means": self._sinus_means.copy(),
-            "counters": np.array([float(self._n_p), float(self._n_beats), float(self._n_sinus)]),
+            "p_means": self._p_means.copy(), "counters": np.array([float(self._n_p), float(self._n_beats)]),
         }  # fmt: skip
 
     def restore(self, state: Mapping[str, Samples]) -> None:
@@ -128,10 +110,8 @@ class Shapes:
             array[: self._n] = state[name]
         self._is_dominant.refill(state["is_dominant"])
         self._distances = state["distances"].tolist()
-        self._p_means, self._previous = state["p_means"].copy(), state["previous"].copy()
-        self._sinus_p, self._recent_p = state["sinus_p"].copy(), state["recent_p"].copy()
-        self._sinus_means = state["sinus_means"].copy()
-        self._n_p, self._n_beats, self._n_sinus = (int(n) for n in state["counters"])
+        self._p_means = state["p_means"].copy()
+        self._n_p, self._n_beats = (int(n) for n in state["counters"])
 
     def _templates(self) -> dict[str, Samples]:
         return {
@@ -139,17 +119,13 @@ class Shapes:
             "weights": self._weights, "prematurity": self._prematurity,
         }  # fmt: skip
 
-    def look(self, segment: Samples, gap: int, following: Samples | None) -> Sight:
+    def look(self, segment: Samples) -> Sight:
         """Compare a beat with what is known, and remember nothing.
 
         Parameters
         ----------
         segment
             ``(BEFORE + 1 + AFTER,)`` samples at 128 Hz about its fiducial point.
-        gap
-            Samples from the fiducial point before it; 0 when there is none.
-        following
-            The samples of the next beat as of ``segment``, as far as its QRS; None when it is not there.
         """
         qrs, norms = _at_all_lags(segment)
         if self._n == 0:
@@ -164,14 +140,8 @@ class Shapes:
         columns = self._qrs_columns(w, float(norms[lag]), float(r[dominant]), distance, own, dominant)
         columns += self._cluster_columns(distances, nearest, own, dominant)
         columns += self._wave_columns(long, dominant, p_wave)
-        columns += self._p_search(segment[lag:], dominant)
-        columns += self._before(gap, dominant)
-        after = 0.0 if following is None else float(self._compare(*_at_all_lags(following))[0][dominant])
-        columns.append(min(after, 3.0))
-        sinus = self._sinus(long, dominant)
-        columns += [*sinus, *self._sinus_means.tolist()]
         lag_own = LAG if own is None else int(lags[own])
-        return Sight(columns, own == dominant, own, lag_own, distance, p_wave, sinus, segment)
+        return Sight(columns, own == dominant, own, lag_own, distance, p_wave, segment)
 
     def _first(self, w: Samples, segment: Samples) -> Sight:
         """Nothing is known yet: the beat is its own dominant shape."""
@@ -180,9 +150,7 @@ class Shapes:
         columns |= {"t_correlation": 1.0, "p_correlation_mean": 0.8, "p_error_mean": -4.0, "p_roughness_mean": -3.0}
         columns["variation"] = float(np.abs(w[1:] - w[:-1]).sum() / (np.abs(w).max() + _TINY))
         columns |= dict.fromkeys(("p_error", "t_error"), math.log(1e-5)) | {"long_error": math.log(1e-3)}
-        columns |= {"p_best": 1.0, "p_worst": -1.0, "p_best_size": 1.0}
-        columns |= dict(zip(SHAPE_COLUMNS[-6:], (*_NO_SINUS, 0.8, -4.0), strict=True))
-        return Sight(list(columns.values()), True, None, LAG, 0.0, _P_START, list(_NO_SINUS), segment)
+        return Sight(list(columns.values()), True, None, LAG, 0.0, _P_START, segment)
 
     def _compare(self, qrs: Samples, norms: Samples) -> tuple[Samples, Samples, NDArray[np.intp]]:
         """Distance to each template, the correlation and the lag of it."""
@@ -192,39 +160,6 @@ class Shapes:
         r = match[np.arange(n), lags]
         off = np.abs(np.log(norms[lags] / self._norms[:n]))
         return 1.0 - r * np.abs(r) + np.maximum(0.0, off - 0.2) ** 2, r, lags
-
-    def _p_search(self, long: Samples, dominant: int) -> list[float]:
-        """Where else the usual P wave fits: best correlation and its lag, worst correlation, size at the best."""
-        usual = centred(self._long[dominant][_P])
-        power = float(usual @ usual) + _TINY**2
-        views = neighbours(long[_P.start - _P_EARLIER : _P.stop + _P_LATER], len(usual))
-        views = views - np.add.reduce(views, axis=1, keepdims=True) / len(usual)
-        products = views @ usual
-        match = products / np.sqrt(np.einsum("ij,ij->i", views, views) * power + _TINY**2)
-        best = int(match.argmax())
-        size = float(products[best]) / power
-        return [float(match[best]), (best - _P_EARLIER) / 8.0, float(match.min()), min(max(size, -4.0), 4.0)]
-
-    def _sinus(self, long: Samples, dominant: int) -> list[float]:
-        """How like that of the patient's slow rhythm, over hundreds of beats, this P wave is, and the recent ones."""
-        if self._n_sinus == 0:
-            return list(_NO_SINUS)
-        peak = float(np.abs(self._qrs[dominant]).max()) + _TINY
-        told = []
-        for p in (centred(long[_P]), self._recent_p):
-            error = p - self._sinus_p
-            told += [_correlation(p, self._sinus_p), math.log(float(error @ error) / len(p) / peak**2 + 1e-5)]
-        return told
-
-    def _before(self, gap: int, dominant: int) -> list[float]:
-        """What lies upon the T wave of the beat before, where an early P wave hides: log of the error, its extremes."""
-        stop = min(LONG_BEFORE + gap - _QRS_ROOM, N_LONG)
-        start = LONG_BEFORE + _T_FROM
-        if stop - start < _FEWEST_BEFORE:
-            return [0.0, 0.0, 0.0]
-        peak = float(np.abs(self._qrs[dominant]).max()) + _TINY
-        error = self._previous[start:stop] / peak
-        return [math.log(float(error @ error) / len(error) + 1e-5), float(error.max()), float(error.min())]
 
     def _dominant(self) -> int:
         n = self._n
@@ -336,7 +271,7 @@ class Shapes:
             math.log(p_range / peak + 1e-3),
         ]
 
-    def join(self, sight: Sight, prematurity: float, *, is_slow: bool) -> None:
+    def join(self, sight: Sight, prematurity: float) -> None:
         """Remember a beat that `look` has seen.
 
         Parameters
@@ -345,25 +280,15 @@ class Shapes:
             What `look` gave.
         prematurity
             Log of its R-R over the median of the last 32.
-        is_slow
-            It is not faster than the patient's rhythm of the last half hour.
         """
-        is_new = sight.own is None
         own = self._place() if sight.own is None else sight.own
         long = _long_at(sight.segment, sight.lag_own)
-        self._previous = long - self._long[own] if not is_new else np.zeros(N_LONG)
         start = LONG_BEFORE - QRS_BEFORE + sight.lag_own
         qrs = sight.segment[start : start + N_QRS]
-        if sight.is_dominant and not is_new:
+        if sight.is_dominant and sight.own is not None:
             rate = max(1.0 / (self._n_p + 1), _P_RATE)
             self._p_means += rate * (sight.p_wave - self._p_means)
             self._n_p += 1
-            p = centred(long[_P])
-            self._recent_p += (1.0 if self._n_sinus == 0 else _RECENT_RATE) * (p - self._recent_p)
-            self._sinus_means += _RECENT_RATE * (np.array(sight.sinus[:2]) - self._sinus_means)
-            if is_slow:
-                self._n_sinus += 1
-                self._sinus_p += max(1.0 / self._n_sinus, _SINUS_RATE) * (p - self._sinus_p)
         rate = max(1.0 / (self._counts[own] + 1.0), _SLOWEST)
         self._qrs[own] += rate * (centred(qrs) - self._qrs[own])
         self._long[own] += rate * (long - self._long[own])

@@ -1,7 +1,7 @@
 """Follow one patient: samples and R peaks in, for each beat what it is against this patient's own past. Causal.
 
 Device and training run this class. Whatever the board's rate, it works at 128 Hz. The recipe (what is measured of a
-beat) was found on DS1 of mitdb and on svdb by patient-grouped cross-validation; see docs/new-patient.md.
+beat) was found on DS1 of mitdb and on svdb by patient-grouped cross-validation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_ecg.context.fiducial import REACH, fiducial
 from edge_ecg.context.intervals import INTERVAL_COLUMNS, LONGEST_POST_S
 from edge_ecg.context.memory import FS_HZ, PatientMemory
-from edge_ecg.context.shapes import AFTER, BEFORE, QRS_END, SHAPE_COLUMNS
+from edge_ecg.context.shapes import AFTER, BEFORE, SHAPE_COLUMNS
 from edge_ecg.dsp.filters import FirStream, HighPass
 from edge_ecg.dsp.resample import Resampler
 from edge_ecg.dsp.segment import RrHistory, WindowShape
@@ -64,8 +64,8 @@ class BeatContext:
         The R peak as it was pushed, in input samples since the start of the stream.
     rr_s, rr_median_s
         The R-R interval before it and the median of those of the last 10 s, s; None when not known.
-    features
-        ``(len(COLUMNS),) float32``.
+    inputs
+        The features, ``(len(COLUMNS),) float32``.
     learning
         The patient's memory held fewer than `LEARNT` intervals.
     needed_index
@@ -77,15 +77,10 @@ class BeatContext:
     r_pos: float
     rr_s: float | None
     rr_median_s: float | None
-    features: NDArray[np.float32]
+    inputs: NDArray[np.float32]
     needed_index: int
     short: bool
     learning: bool
-
-    @property
-    def inputs(self) -> NDArray[np.float32]:
-        """The features: what the model is fed."""
-        return self.features
 
 
 class _Pushed(NamedTuple):
@@ -199,21 +194,19 @@ class ContextTracker:
             return None
         beat, end = self._pushed[0], self._end()
         own_needs = round(self._points[0]) + AFTER
+        if own_needs >= end:
+            return None
         longest_s = self.memory.intervals.longest_post_s() - _SPARE_S
         due = beat.at + longest_s * FS_HZ
         if len(self._pushed) > 1 and self._pushed[1].at <= due:
             if len(self._points) < 2:
                 return None
-            needs = max(
-                own_needs, math.ceil(self._pushed[1].at) + REACH, round(self._points[1]) + QRS_END - BEFORE - 1
-            )
-            if needs >= end:
-                return None
+            needs = max(own_needs, math.ceil(self._pushed[1].at) + REACH)
             post_s = (self._points[1] - self._points[0]) / FS_HZ
             return self._compare(post_s, max(self._input_index(needs), self._pushed[1].known_index))
         # By then a detector would have told of an R that counts.
         told_index = math.ceil(beat.r_pos + (longest_s + _DECIDED_S) * self._fs_hz)
-        if own_needs >= end or self._first_index + self._n_fed <= told_index:
+        if self._first_index + self._n_fed <= told_index:
             return None
         return self._compare(longest_s, max(self._input_index(own_needs), told_index))
 
@@ -227,13 +220,9 @@ class ContextTracker:
         beat, point = self._pushed.popleft(), self._points.popleft()
         pre_s = None if self._last_point is None else (point - self._last_point) / FS_HZ
         self._last_point = point
-        begin, following = round(point) - self._ring_start - BEFORE, None
-        # A beat behind the longest pause is not waited for, nor looked at when it happens to be there.
-        if post_s is not None and self._points and post_s < self.memory.intervals.longest_post_s() - _SPARE_S:
-            after = round(self._points[0]) - self._ring_start - BEFORE
-            following = self._ring[after : after + QRS_END]
+        begin = round(point) - self._ring_start - BEFORE
         segment = self._ring[begin : begin + BEFORE + AFTER + 1]
-        features, n_past = self.memory.take(segment, pre_s, post_s, following)
+        features, n_past = self.memory.take(segment, pre_s, post_s)
         return BeatContext(
             beat.r_pos, beat.rr_s, beat.rr_median_s, features, needed_index, short, learning=n_past < LEARNT
         )

@@ -1,7 +1,7 @@
 """The one preprocessing: samples and R peaks in, beat windows out. Training and the device run this class.
 
 Device: the pipeline feeds blocks and pushes R peaks as the detector decides them. Training: a whole record is
-fed at once with its R peaks. Given the same R peaks the windows are the same bytes.
+fed with its R peaks. Given the same R peaks the windows are the same bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge_ecg.dsp.filters import HighPass, neighbours
 from edge_ecg.dsp.resample import Resampler
 from edge_ecg.dsp.segment import RrHistory, WindowShape, cut_windows
 
-__all__ = ["PREPROCESSING_VERSION", "BeatWindow", "PreprocessParams", "Preprocessor", "windows_of_record"]
+__all__ = ["PREPROCESSING_VERSION", "BeatWindow", "PreprocessParams", "Preprocessor"]
 
 PREPROCESSING_VERSION = 1
 """Raised whenever the same parameters would give other windows (a golden-window test forces it)."""
@@ -54,8 +54,8 @@ class BeatWindow:
         The R-R interval before it, s; None for the first beat and behind a gap.
     rr_median_s
         T, the median of the past R-R intervals, s; None while there is none (the window then takes a default).
-    window
-        ``(187,) float32`` in [0, 1].
+    inputs
+        The window, ``(187,) float32`` in [0, 1].
     needed_index
         Index of the last input sample that the window needed.
     short
@@ -67,15 +67,10 @@ class BeatWindow:
     r_pos: float
     rr_s: float | None
     rr_median_s: float | None
-    window: NDArray[np.float32]
+    inputs: NDArray[np.float32]
     needed_index: int
     short: bool
     learning: bool
-
-    @property
-    def inputs(self) -> NDArray[np.float32]:
-        """The window: what a network is fed."""
-        return self.window
 
 
 class _Pending(NamedTuple):
@@ -190,34 +185,3 @@ class Preprocessor:
         if len(self._ring) > 2 * keep:
             self._ring_start += len(self._ring) - keep
             self._ring = self._ring[-keep:].copy()
-
-
-def windows_of_record(
-    samples_mv: NDArray[np.float64], fs_hz: float, r_pos: NDArray[np.float64], params: PreprocessParams
-) -> list[BeatWindow]:
-    """All beat windows of a whole record, by the code the device runs.
-
-    Parameters
-    ----------
-    samples_mv
-        ``(n,)`` one lead, mV.
-    fs_hz
-        Its rate, Hz.
-    r_pos
-        ``(n_beats,)`` R peaks in samples, ascending.
-    params
-        Preprocessing of the model to be trained.
-    """
-    preprocessor = Preprocessor(fs_hz, params)
-    windows: list[BeatWindow] = []
-    step = max(1, round(fs_hz))
-    next_r = 0
-    for start in range(0, len(samples_mv), step):
-        preprocessor.feed(samples_mv[start : start + step])
-        while next_r < len(r_pos) and r_pos[next_r] < start + step:
-            preprocessor.push_r(float(r_pos[next_r]))
-            next_r += 1
-        windows += preprocessor.ready()
-    for r in r_pos[next_r:]:
-        preprocessor.push_r(float(r))
-    return windows + preprocessor.flush()

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION, BeatWindow, Preprocessor, PreprocessParams, windows_of_record
+from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION, BeatWindow, Preprocessor, PreprocessParams
 from edge_ecg.dsp.segment import RrHistory, WindowShape, cut_windows
+from edge_ecg.front import inputs_of_record
 from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
 
 EXCERPT = Path(__file__).parents[2] / "edge_ecg" / "excerpts" / "mitdb_223"
@@ -45,15 +46,15 @@ def cut_window(past_mv: np.ndarray, n_window: int, shape: WindowShape) -> np.nda
 def assert_same(a: list[BeatWindow], b: list[BeatWindow]) -> None:
     assert len(a) == len(b)
     for one, other in zip(a, b, strict=True):
-        assert one.window.tobytes() == other.window.tobytes()
+        assert one.inputs.tobytes() == other.inputs.tobytes()
         for name in ("r_pos", "rr_s", "rr_median_s", "needed_index", "short"):
             assert getattr(one, name) == getattr(other, name), name
 
 
 def write_golden() -> None:
-    windows = windows_of_record(excerpt()[0], FS_HZ, excerpt()[1], PARAMS)
+    windows = inputs_of_record(excerpt()[0], FS_HZ, excerpt()[1], PARAMS)
     rows = [
-        {"beat": k, "r_pos": windows[k].r_pos, "window": [round(float(v), 6) for v in windows[k].window]}
+        {"beat": k, "r_pos": windows[k].r_pos, "window": [round(float(v), 6) for v in windows[k].inputs]}
         for k in GOLDEN_BEATS
     ]
     lines = ",\n    ".join(json.dumps(row) for row in rows)
@@ -63,7 +64,7 @@ def write_golden() -> None:
 
 def test_windows_are_the_golden_ones(excerpt):
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    windows = windows_of_record(excerpt[0], FS_HZ, excerpt[1], PARAMS)
+    windows = inputs_of_record(excerpt[0], FS_HZ, excerpt[1], PARAMS)
     what_now = (
         "the windows of the same parameters changed: every model made before is then fed what it did not learn. "
         "If it is meant, raise PREPROCESSING_VERSION and write the golden windows anew: python " + __file__
@@ -72,7 +73,7 @@ def test_windows_are_the_golden_ones(excerpt):
         window = windows[beat["beat"]]
         assert window.r_pos == beat["r_pos"], what_now
         # Not bit for bit: the last bits of a sine differ from processor to processor.
-        assert np.abs(window.window - np.array(beat["window"])).max() < 1e-5, what_now
+        assert np.abs(window.inputs - np.array(beat["window"])).max() < 1e-5, what_now
     assert golden["preprocessing_version"] == PREPROCESSING_VERSION, "write the golden windows of this version"
 
 
@@ -95,9 +96,9 @@ def test_the_fingerprint_is_that_of_the_released_models():
 def test_every_parameter_is_in_the_fingerprint_and_in_the_windows(excerpt, changed):
     assert changed.fingerprint() != PARAMS.fingerprint()
     x_mv, r_pos = excerpt[0][:14400], excerpt[1][excerpt[1] < 14400]
-    ours = windows_of_record(x_mv, FS_HZ, r_pos, PARAMS)
-    theirs = windows_of_record(x_mv, FS_HZ, r_pos, changed)
-    assert any(a.window.tobytes() != b.window.tobytes() for a, b in zip(ours, theirs, strict=True))
+    ours = inputs_of_record(x_mv, FS_HZ, r_pos, PARAMS)
+    theirs = inputs_of_record(x_mv, FS_HZ, r_pos, changed)
+    assert any(a.inputs.tobytes() != b.inputs.tobytes() for a, b in zip(ours, theirs, strict=True))
 
 
 @settings(max_examples=15, deadline=None)
@@ -117,7 +118,7 @@ def test_the_device_cuts_the_same_bytes_as_training(excerpt, sizes, late_s, n):
         windows += device.ready()
     for r in waiting:
         device.push_r(r)
-    assert_same(windows + device.ready() + device.flush(), windows_of_record(x_mv, FS_HZ, r_pos, PARAMS))
+    assert_same(windows + device.ready() + device.flush(), inputs_of_record(x_mv, FS_HZ, r_pos, PARAMS))
 
 
 @pytest.mark.parametrize("fs_hz", [125.0, 250.0, 249.73])
@@ -133,21 +134,21 @@ def test_one_sample_at_a_time_is_the_same_at_any_rate(excerpt, fs_hz):
         for window in device.ready():
             assert window.needed_index <= i
             windows.append(window)
-    assert_same(windows + device.flush(), windows_of_record(x_mv, fs_hz, r_pos, PARAMS))
+    assert_same(windows + device.flush(), inputs_of_record(x_mv, fs_hz, r_pos, PARAMS))
 
 
 def test_windows_are_what_a_network_expects(excerpt):
-    windows = windows_of_record(excerpt[0], FS_HZ, excerpt[1], PARAMS)
+    windows = inputs_of_record(excerpt[0], FS_HZ, excerpt[1], PARAMS)
     assert len(windows) == len(excerpt[1])
     for w in windows:
-        assert w.window.shape == (187,)
-        assert w.window.dtype == np.float32
-        assert w.window.min() >= 0.0
-        assert w.window.max() <= 1.0
+        assert w.inputs.shape == (187,)
+        assert w.inputs.dtype == np.float32
+        assert w.inputs.min() >= 0.0
+        assert w.inputs.max() <= 1.0
         filled = SHAPE.n_wanted(w.rr_median_s)
-        assert not w.window[filled:].any()
+        assert not w.inputs[filled:].any()
         if not w.short:
-            assert w.window[:filled].any()
+            assert w.inputs[:filled].any()
             # Causal: what it needed lies at the window's end, at most the resampler's half kernel behind it.
             end_s = w.r_pos / FS_HZ + filled / 125.0
             assert end_s - 0.02 <= w.needed_index / FS_HZ <= end_s + 0.06
@@ -155,40 +156,40 @@ def test_windows_are_what_a_network_expects(excerpt):
 
 def test_a_window_does_not_see_what_comes_after_it(excerpt):
     x_mv, r_pos = excerpt[0][:18000].copy(), excerpt[1][excerpt[1] < 18000]
-    before = windows_of_record(x_mv, FS_HZ, r_pos, PARAMS)
+    before = inputs_of_record(x_mv, FS_HZ, r_pos, PARAMS)
     x_mv[before[20].needed_index + 1 :] = 50.0
-    after = windows_of_record(x_mv, FS_HZ, r_pos, PARAMS)
+    after = inputs_of_record(x_mv, FS_HZ, r_pos, PARAMS)
     assert_same(before[:21], after[:21])
-    assert before[25].window.tobytes() != after[25].window.tobytes()
+    assert before[25].inputs.tobytes() != after[25].inputs.tobytes()
 
 
 def test_size_and_offset_of_the_signal_do_not_matter(excerpt):
     x_mv, r_pos = excerpt[0][:18000], excerpt[1][excerpt[1] < 18000]
-    original = windows_of_record(x_mv, FS_HZ, r_pos, PARAMS)
-    changed = windows_of_record(3.0 * x_mv + 5.0, FS_HZ, r_pos, PARAMS)
+    original = inputs_of_record(x_mv, FS_HZ, r_pos, PARAMS)
+    changed = inputs_of_record(3.0 * x_mv + 5.0, FS_HZ, r_pos, PARAMS)
     for a, b in zip(original, changed, strict=True):
-        np.testing.assert_allclose(a.window, b.window, atol=1e-4)
+        np.testing.assert_allclose(a.inputs, b.inputs, atol=1e-4)
 
 
 def test_a_window_cut_by_the_end_is_padded_and_says_so(excerpt):
     x_mv, r_pos = excerpt
     r = r_pos[100]
     n = round(r + 0.5 * FS_HZ)
-    *_, last = windows_of_record(x_mv[:n], FS_HZ, r_pos[:101], PARAMS)
+    *_, last = inputs_of_record(x_mv[:n], FS_HZ, r_pos[:101], PARAMS)
     assert last.short
-    n_there = int(np.flatnonzero(last.window)[-1]) + 1
+    n_there = int(np.flatnonzero(last.inputs)[-1]) + 1
     # The resampler's half kernel is the part of the half second that never comes out.
     assert 0.44 * 125 <= n_there <= 0.5 * 125
     assert n - 4 < last.needed_index < n
-    assert not last.window[n_there:].any()
+    assert not last.inputs[n_there:].any()
 
 
 def test_an_r_peak_on_the_last_sample_still_gets_its_window(excerpt):
     x_mv, r_pos = excerpt[0][:7200], [*excerpt[1][excerpt[1] < 7100], 7199.0]
-    *_, last = windows_of_record(x_mv, FS_HZ, np.array(r_pos), PARAMS)
+    *_, last = inputs_of_record(x_mv, FS_HZ, np.array(r_pos), PARAMS)
     assert last.short
     assert last.needed_index == 7199
-    assert not last.window.any()
+    assert not last.inputs.any()
 
 
 def test_behind_a_gap_the_rhythm_is_known_and_the_interval_is_not(excerpt):
@@ -209,12 +210,12 @@ def test_behind_a_gap_the_rhythm_is_known_and_the_interval_is_not(excerpt):
     assert behind[1].rr_s == pytest.approx(np.diff(r_pos[r_pos >= 10_000])[0] / FS_HZ)
     assert all(10_000 <= w.needed_index < 13_600 for w in behind)
     # Filters and scale know nothing of the time before the gap.
-    fresh = windows_of_record(x_mv[10_000:13_600], FS_HZ, r_pos[(r_pos >= 10_000) & (r_pos < 13_600)] - 10_000, PARAMS)
+    fresh = inputs_of_record(x_mv[10_000:13_600], FS_HZ, r_pos[(r_pos >= 10_000) & (r_pos < 13_600)] - 10_000, PARAMS)
     n = [SHAPE.n_wanted(w.rr_median_s) for w in behind]
     assert any(n[k] == SHAPE.n_wanted(w.rr_median_s) for k, w in enumerate(fresh))
     for k, w in enumerate(fresh):
         if n[k] == SHAPE.n_wanted(w.rr_median_s):
-            assert w.window.tobytes() == behind[k].window.tobytes()
+            assert w.inputs.tobytes() == behind[k].inputs.tobytes()
 
 
 def test_the_scale_is_the_median_of_the_seconds_extremes():

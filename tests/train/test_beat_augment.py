@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_ecg.dsp.preprocess import PreprocessParams, windows_of_record
+from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ConfigError, DataError
+from edge_ecg.front import inputs_of_record
 from edge_ecg.io import read_annotations, read_record
 from edge_ecg.schema import decode
 from edge_ecg.sources.virtual import EXCERPT
@@ -36,7 +37,7 @@ class Excerpt:
     def windows(self, late_samples: float = 0.0) -> np.ndarray:
         """Windows whose R comes so many samples (at 125 Hz) late."""
         r = self.r + late_samples * self.fs_hz / 125.0
-        return np.stack([w.window for w in windows_of_record(self.x, self.fs_hz, r, PARAMS)])
+        return np.stack([w.inputs for w in inputs_of_record(self.x, self.fs_hz, r, PARAMS)])
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_ecg.dsp.preprocess import PreprocessParams, windows_of_record
+from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError
+from edge_ecg.front import inputs_of_record
 from edge_ecg.io import read_record, write_record
 from train.load import load_data
 from train.ptb import PTB_BEATS, PTB_PATIENTS, build_ptb, build_ptbdb, diagnosis_label
@@ -187,7 +188,7 @@ def test_the_raw_records_there_are(data_dir: Path) -> None:
     samples_mv = record.samples_mv([1])[:, 0].astype(np.float64)
     r = detect_record(samples_mv, 1000.0)
     assert 40 < len(r) < 70  # 38.4 s at 81 beats a minute
-    expected = np.stack([w.window for w in windows_of_record(samples_mv, 1000.0, r, PARAMS)])[:-1]
+    expected = np.stack([w.inputs for w in inputs_of_record(samples_mv, 1000.0, r, PARAMS)])[:-1]
     assert np.array_equal(data.windows[data.records == 10], expected)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_ecg.dsp.preprocess import PreprocessParams, windows_of_record
+from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError, UsageError
+from edge_ecg.front import inputs_of_record
 from edge_ecg.infer import open_classifier
 from edge_ecg.io import read_annotations, read_record, write_annotations, write_record
 from edge_ecg.sources.virtual import EXCERPT
@@ -41,8 +42,8 @@ def disturbed(heard: Heard, name: str) -> np.ndarray:
 
 
 def cut(heard: Heard, samples_mv: np.ndarray, r: np.ndarray | None = None) -> np.ndarray:
-    found = windows_of_record(samples_mv, FS_HZ, heard.r if r is None else r, PARAMS)
-    return np.stack([w.window for w in found])[heard.rows]
+    found = inputs_of_record(samples_mv, FS_HZ, heard.r if r is None else r, PARAMS)
+    return np.stack([w.inputs for w in found])[heard.rows]
 
 
 def test_clean_is_the_devices_window_and_every_condition_gives_all_beats(heard: Heard) -> None:
@@ -97,14 +98,14 @@ def test_a_gain_step_lies_in_the_middle_of_each_beats_history(heard: Heard, monk
 
     def watched(x: np.ndarray, fs_hz: float, r: np.ndarray, params: PreprocessParams) -> list:
         seen.append(x)
-        return windows_of_record(x, fs_hz, r, params)
+        return inputs_of_record(x, fs_hz, r, params)
 
-    monkeypatch.setattr(sturdiness, "windows_of_record", watched)
+    monkeypatch.setattr(sturdiness, "inputs_of_record", watched)
     stepped = disturbed(heard, "gain_step")
     level = np.median(heard.samples_mv)
     steps_s = [np.flatnonzero(np.diff(np.abs((x - level) / (heard.samples_mv - level)).round(3))) / FS_HZ for x in seen]
     assert len(steps_s) == 4
-    ends_s = np.array([w.needed_index for w in windows_of_record(heard.samples_mv, FS_HZ, heard.r, PARAMS)]) / FS_HZ
+    ends_s = np.array([w.needed_index for w in inputs_of_record(heard.samples_mv, FS_HZ, heard.r, PARAMS)]) / FS_HZ
     for k in range(12, 59):
         all_steps = np.concatenate(steps_s)
         behind = ends_s[k] - all_steps
