@@ -48,7 +48,13 @@ def log_pre(rr_s: float) -> float:
 
 
 class Intervals:
-    """The memory of R-R intervals: the last `LONGEST`, those between dominant beats, a baseline of sinus rhythm."""
+    """The memory of R-R intervals: the last `LONGEST`, those between dominant beats, a baseline of sinus rhythm.
+
+    Attributes
+    ----------
+    log_median32
+        Logarithm of the median of the last 32, s; None before there is one.
+    """
 
     def __init__(self) -> None:
         self._logs = Ring(LONGEST)
