@@ -34,6 +34,7 @@ from edge_ecg.manifest import (
 )
 from edge_ecg.schema import encode
 from quantize.card import card
+from quantize.changes import Kept
 from quantize.converting import converting
 from quantize.figures import split_metrics, sturdiness_metrics
 from quantize.folder import check_target, replace_folder
@@ -42,9 +43,10 @@ from quantize.int8 import check_int8
 from quantize.measure import N_RUNS, measure
 from quantize.parity import DEFAULT_DROP, MaxDrop, check_parity, parity_of
 from quantize.precision import to_float32
-from quantize.report import Layer, report_page
+from quantize.report import report_page
 from quantize.signature import signature_of
 from quantize.source import Source
+from quantize.tune import Tuned
 from train.run import RunInfo
 from train.sturdiness import sturdiness_of
 
@@ -93,15 +95,16 @@ class Told:
         Validation figures of the seeds that this one was chosen from.
     calibration
         The beats that set the ranges of an int8 model.
-    layers
-        Of a pruned network, what is left of each layer.
+    kept, tuned
+        What pruning left, and how it was fine-tuned.
     """
 
     commands: Sequence[str] = ()
     other_splits: Mapping[str, Metrics] = field(default_factory=dict)
     seeds: Mapping[str, SeedFigures] = field(default_factory=dict)
     calibration: Calibration | None = None
-    layers: Sequence[Layer] = ()
+    kept: Sequence[Kept] = ()
+    tuned: Sequence[Tuned] = ()
 
 
 def bundle_id(run: RunInfo, precision: str, changes: Sequence[str] = ()) -> str:
@@ -206,7 +209,7 @@ def write_bundle(
             float32 = model if is_same else to_float32(source.trained, windows)
         found_here = measure(manifest, model, float32, windows[:N_RUNS], arena_bytes=more.arena_bytes)
         files["measurements.json"] = (json.dumps(encode(found_here), indent=2) + "\n").encode()
-        files["report.html"] = report_page(manifest, operators_of(model), found_here, told.layers).encode()
+        files["report.html"] = report_page(manifest, operators_of(model), found_here, told.kept, told.tuned).encode()
     replace_folder(folder, files, lambda new: check_golden(load_bundle(new)))
     return load_bundle(folder)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.errors import UsageError
-from quantize.prune import LayerSparsity, check_share, prune, sparsity_of
+from quantize.prune import check_share, prune, sparsity_of
 from quantize.qat import qat_to_int8, train_quantised
 from quantize.source import Source
-from quantize.structured import N_STEPS, Group, groups_of, prune_filters
+from quantize.structured import N_STEPS, groups_of, prune_filters
 from quantize.tune import Tuned, Tuning
 
-__all__ = ["NONE", "Changed", "Changes", "change"]
+__all__ = ["NONE", "Changed", "Changes", "Kept", "change"]
 
 PRUNING = Tuning(epochs=10)
 FILTERS = Tuning(epochs=8)
@@ -84,6 +84,15 @@ NONE = Changes()
 """The network as it was trained."""
 
 
+class Kept(NamedTuple):
+    """What pruning left: of a layer's weights those that are not zero; of layers that are tied, their filters."""
+
+    name: str
+    what: str
+    before: int
+    after: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Changed:
     """A network that was changed, and what came of it.
@@ -94,19 +103,15 @@ class Changed:
         The run with the changed network; it keeps the one that was trained.
     convert
         The only way to convert it; None: that of any network.
-    sparsity
-        Zeros of each kernel, of the network as it is before quantisation-aware training.
-    groups_before, groups_after
-        Filters before and after a structured pruning; empty otherwise.
+    kept
+        What pruning left; empty without any.
     tuned
         The fine-tunings, in order.
     """
 
     source: Source
     convert: Callable[[Any, NDArray[np.float32]], bytes] | None
-    sparsity: tuple[LayerSparsity, ...]
-    groups_before: tuple[Group, ...]
-    groups_after: tuple[Group, ...]
+    kept: tuple[Kept, ...]
     tuned: tuple[Tuned, ...]
 
 
@@ -119,25 +124,29 @@ def change(source: Source, changes: Changes, folder: Path, *, threads: int = 0) 
         As `quantize.prune.prune`, `quantize.structured.prune_filters`, `quantize.qat.train_quantised`.
     """
     if not changes:
-        return Changed(source, None, (), (), (), ())
-    network, trained, done = source.network, source.network, []
-    before: tuple[Group, ...] = ()
+        return Changed(source, None, (), ())
+    network, trained = source.network, source.network
+    done: list[Tuned] = []
+    kept: tuple[Kept, ...] = ()
     how = {"teacher": trained, "threads": threads}
     if changes.prune is not None and changes.structured:
-        before = groups_of(network)
         each = None if changes.epochs is None else max(1, round(changes.epochs / N_STEPS))
         network, several = prune_filters(network, source, changes.prune, _of(FILTERS, changes, each), folder, **how)
         done += several
+        groups = zip(groups_of(trained), groups_of(network), strict=True)
+        kept = tuple(
+            Kept(", ".join(a.layers), "filters", a.n_channels, b.n_channels) for a, b in groups if not a.is_fixed
+        )
     elif changes.prune is not None:
         network, one = prune(network, source, changes.prune, _of(PRUNING, changes, changes.epochs), folder, **how)
         done.append(one)
-    sparsity, after = sparsity_of(network), groups_of(network) if before else ()
+        kept = tuple(Kept(x.name, "weights", x.n_weights, x.n_weights - x.n_zeros) for x in sparsity_of(network))
     if changes.qat:
         alone = changes.epochs if changes.prune is None else None
         network, one = train_quantised(network, source, _of(QAT, changes, alone), folder, **how)
         done.append(one)
     changed = replace(source, network=network, trained=trained, changes=changes.told)
-    return Changed(changed, qat_to_int8 if changes.qat else None, sparsity, before, after, tuple(done))
+    return Changed(changed, qat_to_int8 if changes.qat else None, kept, tuple(done))
 
 
 def _of(usual: Tuning, changes: Changes, epochs: int | None) -> Tuning:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from edge_ecg.errors import UsageError
-from edge_ecg.manifest import ModelManifest
+from edge_ecg.manifest import ModelManifest, SeedFigures
 from quantize.bundle import Told, bundle_id
 from quantize.changes import Changes, change
 from quantize.convert import convert_source
@@ -19,8 +20,7 @@ from quantize.hardware import check_hardware, extras_for
 from quantize.other_runs import metrics_by_split, runs_by_split, seeds_among
 from quantize.parity import DEFAULT_DROP, LostTooMuchError, MaxDrop, parity_lines
 from quantize.precision import PRECISIONS
-from quantize.report import Layer
-from quantize.source import open_source
+from quantize.source import Source, open_source
 from train.run import find_run, read_run
 from train.sturdiness import check_sturdy
 
@@ -92,53 +92,37 @@ def convert(
     changes = Changes(prune, structured=structured, qat=qat, epochs=epochs)
     changes.check_precision(precision)
     check_hardware(precision, edgetpu=edgetpu, mcu=mcu)
-    again = ["edge-ecg", "convert", f"--{precision}"]
-    seeds, others = {}, {}
     if is_model_file(run):
         _refuse_those(run, {"--among": among, "--other-split": other_splits, "--bench-only": bench_only,
                             "--prune": changes.prune, "--qat": qat})  # fmt: skip
-        if data is None:
-            raise UsageError(
-                f"{run} does not say which data set it is for", "Give it with --data, such as --data mitdb"
-            )
-        if out is not None:
-            check_target(out)
-        folder = Path(run)
-        source = open_model_file(folder, data, split or "random", fold or 0)
-        target = out or Path(bundle_id(source.info, precision))
-        again += [Path(run).name, "--data", data, "--split", source.split.name]
-        again += [] if source.split.fold is None else ["--fold", str(source.split.fold)]
+        begun = _of_file(run, precision, out, data, split, fold or 0)
     else:
         _refuse_those(run, {"--data": data, "--split": split, "--fold": fold is not None})
-        folder = find_run(run)
-        target = out or Path(bundle_id(read_run(folder), precision, changes.told))
-        check_target(target)
-        seeds_of = [find_run(name) for name in among]
-        seeds = seeds_among(folder, seeds_of)
-        others = runs_by_split(folder, [find_run(name) for name in other_splits])
-        source = open_source(folder, bench_only=bench_only)
-        again += [folder.name]
-    check_target(target)
+        begun = _of_run(run, precision, out, changes, among, other_splits, bench_only=bench_only)
     if sturdy:
-        check_sturdy(source.data)
-    changed = change(source, changes, folder)
-    again += changes.options
-    again += ["--calibration-seed", str(seed)] if PRECISIONS[precision].is_calibrated else []
-    other_runs = [other for runs in others.values() for other in runs]
-    for option, names in {"--other-split": other_runs, "--among": [find_run(name) for name in among]}.items():
-        again += [arg for name in names for arg in (option, name.name)]
-    flags = {"--sturdy": sturdy, "--bench-only": bench_only, "--edgetpu": edgetpu, "--mcu": mcu}
-    again += [flag for flag, is_given in flags.items() if is_given]
-    again += [*(["--max-drop", str(allowed)] if allowed != DEFAULT_DROP else []), *(["--force"] if force else [])]
+        check_sturdy(begun.source.data)
+    changed = change(begun.source, changes, begun.folder)
+    flags = {"--sturdy": sturdy, "--bench-only": bench_only, "--edgetpu": edgetpu, "--mcu": mcu, "--force": force}
+    command = [
+        *("edge-ecg", "convert", f"--{precision}", *begun.words, *changes.options),
+        *(["--calibration-seed", str(seed)] if PRECISIONS[precision].is_calibrated else []),
+        *(word for other in begun.others for word in ("--other-split", other.name)),
+        *(word for other in begun.among for word in ("--among", other.name)),
+        *(["--max-drop", str(allowed)] if allowed != DEFAULT_DROP else []),
+        *(flag for flag, is_given in flags.items() if is_given),
+    ]
     told = Told(
-        commands=(*(read_run(other).command for other in other_runs), shlex.join(again)),
-        other_splits=metrics_by_split(others, precision, changes, calibration_seed=seed, bench_only=bench_only),
-        seeds=seeds,
-        layers=[Layer(x.name, x.n_weights, x.share) for x in changed.sparsity],
+        commands=(*(read_run(other).command for other in begun.others), shlex.join(command)),
+        other_splits=metrics_by_split(
+            begun.others_by_split, precision, changes, calibration_seed=seed, bench_only=bench_only
+        ),
+        seeds=begun.seeds,
+        kept=changed.kept,
+        tuned=changed.tuned,
     )
     try:
         bundle = convert_source(
-            changed.source, precision, target, told, calibration_seed=seed, convert=changed.convert,
+            changed.source, precision, begun.target, told, calibration_seed=seed, convert=changed.convert,
             max_drop=allowed, force=force, sturdy=sturdy, bench_only=bench_only,
             extras=extras_for(edgetpu=edgetpu, mcu=mcu, tell=click.echo),
         )  # fmt: skip
@@ -146,8 +130,61 @@ def convert(
         click.echo("\n".join(error.lines), err=True)
         raise
     click.echo("\n".join([*_lines(bundle.manifest), *parity_lines(bundle.manifest)]))
-    click.echo(f"bundle: {target} ({bundle.manifest.bytes:,} bytes)")
-    click.echo(f"next: edge-ecg models verify {shlex.quote(str(target))}")
+    click.echo(f"bundle: {begun.target} ({bundle.manifest.bytes:,} bytes)")
+    click.echo(f"next: edge-ecg models verify {shlex.quote(str(begun.target))}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begun:
+    """What is converted: a run's folder or a Keras file, where the bundle goes, and how a command line names it.
+
+    Attributes
+    ----------
+    others_by_split
+        The same recipe on other splits.
+    among, seeds
+        Other seeds that it was chosen from; validation figures of all.
+    """
+
+    folder: Path
+    source: Source
+    target: Path
+    words: Sequence[str]
+    others_by_split: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    among: Sequence[Path] = ()
+    seeds: Mapping[str, SeedFigures] = field(default_factory=dict)
+
+    @property
+    def others(self) -> list[Path]:
+        """Runs of all other splits."""
+        return [other for runs in self.others_by_split.values() for other in runs]
+
+
+def _of_file(run: str, precision: str, out: Path | None, data: str | None, split: str | None, fold: int) -> _Begun:
+    if data is None:
+        raise UsageError(f"{run} does not say which data set it is for", "Give it with --data, such as --data mitdb")
+    if out is not None:
+        check_target(out)
+    source = open_model_file(Path(run), data, split or "random", fold)
+    target = out or Path(bundle_id(source.info, precision))
+    check_target(target)
+    words = [Path(run).name, "--data", data, "--split", source.split.name]
+    words += [] if source.split.fold is None else ["--fold", str(source.split.fold)]
+    return _Begun(Path(run), source, target, words)
+
+
+def _of_run(
+    run: str, precision: str, out: Path | None, changes: Changes, among: Sequence[str], other_splits: Sequence[str], *,
+    bench_only: bool,
+) -> _Begun:  # fmt: skip
+    folder = find_run(run)
+    target = out or Path(bundle_id(read_run(folder), precision, changes.told))
+    check_target(target)
+    seeds_of = [find_run(name) for name in among]
+    seeds = seeds_among(folder, seeds_of)
+    others = runs_by_split(folder, [find_run(name) for name in other_splits])
+    source = open_source(folder, bench_only=bench_only)
+    return _Begun(folder, source, target, [folder.name], others, seeds_of, seeds)
 
 
 def _refuse_those(run: str, given: Mapping[str, object]) -> None:

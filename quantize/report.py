@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from edge_ecg.infer.operators import Operator, Tensor
 from edge_ecg.manifest import Metrics, ModelManifest
 from edge_ecg.scoring.confusion import Confusion
+from quantize.changes import Kept
 from quantize.measure import Measurements
 from quantize.parity import MaxDrop, parity_rows, parity_sentence
+from quantize.tune import Tuned
 from train.evaluation_page import STYLE, safe, table
 from train.evaluation_plots import confusion_png
 
-__all__ = ["Layer", "report_page"]
-
-
-class Layer(NamedTuple):
-    """Of a pruned network: a layer, how many weights it has, and which share of them is 0."""
-
-    name: str
-    n_weights: int
-    zeros: float
+__all__ = ["report_page"]
 
 
 def report_page(
-    m: ModelManifest, operators: Sequence[Operator], here: Measurements, layers: Sequence[Layer] = ()
+    m: ModelManifest, operators: Sequence[Operator], here: Measurements, kept: Sequence[Kept] = (),
+    tuned: Sequence[Tuned] = (),
 ) -> str:
     """The page.
 
@@ -40,8 +34,10 @@ def report_page(
         Of the converted graph, in their order.
     here
         What was measured on this machine.
-    layers
-        What pruning left of each layer.
+    kept
+        What pruning left.
+    tuned
+        How it was fine-tuned.
     """
     warned = "".join(f"<p class=warning><b>Mind:</b> {safe(text)}</p>" for text in _warnings(m))
     facts = "".join(f"<tr><th>{safe(k)}</th><td>{safe(v)}</td></tr>" for k, v in _facts(m, here).items())
@@ -52,7 +48,7 @@ def report_page(
         f"<div class=cards>{_cards(m, here)}</div><table class=facts>{facts}</table>"
         f"<h2>What it costs</h2><p>{safe(parity_sentence(m))}</p>{_parity(m)}"
         f"<h2>Confusion matrices</h2><div class=sides>{_confusions(m)}</div>"
-        f"<h2>What it brings</h2>{_bars(m, here)}{_layers(layers)}"
+        f"<h2>What it brings</h2>{_bars(m, here)}{_pruned(kept)}{_tuned(tuned)}"
         f"<h2>Operators</h2>{_operators(operators)}"
         f"<h2>How it was made</h2><pre>{safe(chr(10).join(m.commands))}</pre>"
         f"<p>Research software, not a medical device.</p></html>\n"
@@ -167,14 +163,30 @@ def _bar(name: str, value: float, full: float) -> str:
     )
 
 
-def _layers(layers: Sequence[Layer]) -> str:
-    if not layers:
+def _pruned(kept: Sequence[Kept]) -> str:
+    if not kept:
         return ""
-    rows = [[safe(layer.name), f"{layer.n_weights:,}", f"{100 * layer.zeros:.1f}"] for layer in layers]
-    n = sum(layer.n_weights for layer in layers)
-    zeros = sum(layer.n_weights * layer.zeros for layer in layers) / n
-    rows.append(["all", f"{n:,}", f"{100 * zeros:.1f}"])
-    return f"<h2>What pruning left</h2>{table(['layer', 'weights', 'zeros %'], rows)}"
+    what = kept[0].what
+    together = Kept("all", what, sum(x.before for x in kept), sum(x.after for x in kept))
+    rows = [
+        [safe(x.name), f"{x.before:,}", f"{x.after:,}", f"{100 - 100 * x.after / x.before:.1f}"]
+        for x in [*kept, together]
+    ]
+    return f"<h2>What pruning left</h2>{table(['layer', what, 'left', 'gone %'], rows)}"
+
+
+def _tuned(tuned: Sequence[Tuned]) -> str:
+    if not tuned:
+        return ""
+    rows = [
+        [
+            safe(t.what), f"{len(t.rows)}", f"{t.best_epoch}", f"{t.best['validation_accuracy']:.4f}",
+            f"{t.best['validation_macro_f1']:.4f}", f"{sum(row['seconds'] for row in t.rows) / 60:.1f}",
+        ]
+        for t in tuned
+    ]  # fmt: skip
+    heads = ["", "epochs", "best", "validation accuracy", "macro F1", "minutes"]
+    return f"<h2>Fine-tuning</h2>{table(heads, rows)}"
 
 
 def _operators(operators: Sequence[Operator]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -77,6 +78,9 @@ def test_everything_at_once(trained: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert f"{m.id}.h" in {p.name for p in (bundle.folder / "mcu").iterdir()}
     assert "operators are on Google's list" in said
     assert "TensorFlow Lite Micro" in said
+    page = (bundle.folder / "report.html").read_text()
+    assert re.search(r"conv\w*</td><td>\d+</td><td>\d+</td>", page), "filters before and after"
+    assert "filters-0.5-step2of2" in page
     assert run(["models", "verify", str(bundle.folder)]) == 0
     # What was fine-tuned once is not fine-tuned again.
     assert run(["convert", trained, "--float32", "--prune", "0.5", "--structured", "--epochs", "2", "--force"]) == 0

@@ -21,11 +21,12 @@ from edge_ecg.infer.operators import operators_of
 from edge_ecg.manifest import EdgeTpuFile, ModelManifest, load_bundle
 from edge_ecg.schema import decode
 from quantize.bundle import Extras, Told
+from quantize.changes import Kept
 from quantize.convert import convert_source
 from quantize.graph import one_beat
 from quantize.int8 import check_int8
 from quantize.measure import Measurements, latencies
-from quantize.report import Layer, report_page
+from quantize.report import report_page
 from quantize.source import Source
 from train.run import RUN_SCHEMA, Recipe, RunInfo
 from train.splits import Split
@@ -118,17 +119,17 @@ def test_models_are_timed_in_turns(source: Source, tmp_path: Path) -> None:
 
 
 def test_the_page_tells_all_and_needs_no_other_file(source: Source, tmp_path: Path) -> None:
-    layers = [Layer("conv <1>", 900, 0.5), Layer("dense", 100, 1.0)]
+    kept = [Kept("conv <1>", "weights", 900, 450), Kept("dense", "weights", 100, 0)]
     changed = replace(source, network=network(), changes=("pruned 0.5",))
     bundle = convert_source(
-        changed, "int8", tmp_path / "bundle", Told(commands=("edge-ecg convert a&b",), layers=layers), force=True
+        changed, "int8", tmp_path / "bundle", Told(commands=("edge-ecg convert a&b",), kept=kept), force=True
     )
     m, page = bundle.manifest, (bundle.folder / "report.html").read_text()
     assert "http" not in page
     assert "<script" not in page
     assert "edge-ecg convert &#x27;a&amp;b&#x27;" in page
     assert "conv &lt;1&gt;" in page
-    assert "<td>all</td><td>1,000</td><td>55.0</td>" in page
+    assert "<td>all</td><td>1,000</td><td>450</td><td>55.0</td>" in page
     assert page.count("data:image/png;base64,") == 3, "as trained, pruned, converted"
     assert f"{100 * m.metrics.accuracy:.2f}" in page
     assert m.calibration is not None
