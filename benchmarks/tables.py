@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from benchmarks import conv_graph
 from benchmarks.training_results import NETWORKS, Result, read_results
 from benchmarks.training_tables import sections
 from edge_ecg.manifest import Metrics, ModelManifest, load_bundle, shipped_ids
@@ -54,9 +55,9 @@ def main(check: bool, root: Path, results: Path) -> None:
 def tables(root: Path = ROOT, results: Path = RESULTS) -> dict[Path, str]:
     """The generated text of each file that has some."""
     manifests = [load_bundle(name).manifest for name in shipped_ids()]
-    measured, heard = (
+    measured, heard, graphs = (
         [json.loads(f.read_text()) for f in sorted(results.glob(f"*/{name}.json"))]
-        for name in ("foundation", "end_to_end")
+        for name in ("foundation", "end_to_end", "conv_graph")
     )
     return {
         root / "README.md": readme_table(manifests, measured),
@@ -64,6 +65,7 @@ def tables(root: Path = ROOT, results: Path = RESULTS) -> dict[Path, str]:
             [
                 *sections(read_results(results / "training")),
                 *(end_to_end_section(r) for r in heard),
+                *(conv_graph.section(r) for r in graphs),
                 *(device_section(r) for r in measured),
             ]
         ),
