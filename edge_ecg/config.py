@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -16,6 +17,7 @@ from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from edge_ecg.errors import ConfigError
+from edge_ecg.labels import OperatingPoint
 from edge_ecg.schema import decode, encode, nearest
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Loaded",
     "ModelSettings",
     "OutputSettings",
+    "PatientSettings",
     "Settings",
     "SignalSettings",
     "example",
@@ -36,6 +39,7 @@ SEARCHED = (Path("edge-ecg.toml"), Path("/etc/edge-ecg/config.toml"))
 
 MAX_BAUD = 20_000_000
 MAX_HANDSHAKE_S = 3600.0
+MAX_NAME = 64
 
 T = TypeVar("T")
 
@@ -97,9 +101,42 @@ class ModelSettings:
     """What labels the beats."""
 
     id: str = _setting("mitdb-baseline-int8", "Name of a shipped model, or the directory of a bundle.")
+    operating_point: OperatingPoint | None = _setting(  # noqa: RUF009
+        None,
+        "How ready a rhythm model is to call a beat ectopic: few-false-alarms, balanced, sensitive; "
+        "not set: balanced.",
+        example="balanced",
+    )
+    min_confidence: float = _setting(0.0, "Beats labelled with less confidence, 0 to 1, are marked unsure and reject.")
 
     def __post_init__(self) -> None:
         _refuse_empty(model__id=self.id)
+        if not 0.0 <= self.min_confidence <= 1.0:
+            raise ValueError(f'"model.min_confidence" must be from 0 to 1, found {self.min_confidence}')
+
+
+@dataclass(frozen=True, slots=True)
+class PatientSettings:
+    """Whose heart it is: what a rhythm model learns of a patient outlives the run."""
+
+    name: str | None = _setting(
+        None, "What the patient is called here; not set: nothing of a patient is kept.", example="bed-3"
+    )
+    folder: str | None = _setting(
+        None,
+        "Directory that keeps what is known of patients; not set: patients in the user's state directory of edge-ecg.",
+        example="/var/lib/edge-ecg/patients",
+    )
+    max_age_h: float = _setting(24.0, "What was kept for longer is not taken up again, in hours.", above=0)
+
+    def __post_init__(self) -> None:
+        _refuse_empty(patient__folder=self.folder)
+        # It becomes the name of a file.
+        if self.name is not None and not re.fullmatch(rf"[A-Za-z0-9_-][A-Za-z0-9_.-]{{0,{MAX_NAME - 1}}}", self.name):
+            raise ValueError(
+                f'"patient.name" must be of letters, digits, "-", "_" and ".", at most {MAX_NAME}, '
+                f"found {self.name[:MAX_NAME]!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +160,7 @@ class Settings:
     link: LinkSettings = field(default_factory=LinkSettings)
     signal: SignalSettings = field(default_factory=SignalSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
+    patient: PatientSettings = field(default_factory=PatientSettings)
     output: OutputSettings = field(default_factory=OutputSettings)
 
 

@@ -65,7 +65,7 @@ def examine() -> list[Check]:
         _detector(),
         *_coral(),
         settings,
-        *([] if loaded is None else [_model(loaded.settings.model.id)]),
+        *([] if loaded is None else [_model(loaded.settings.model)]),
         _data(data),
         judge_disk(data, shutil.disk_usage(_existing(data)).free),
     ]
@@ -208,8 +208,8 @@ def _coral() -> list[Check]:
         if library is None and not devices:
             return []
         manifest: Any = importlib.import_module("edge_ecg.manifest")
-        model = manifest.load_bundle(config.ModelSettings().id).model
-        probe = edgetpu.probe(model, library, found=devices) if devices else None
+        network = next(iter(manifest.shipped_ids("network")), "")
+        probe = edgetpu.probe(manifest.load_bundle(network).model, library, found=devices) if devices else None
     except (EdgeEcgError, OSError, ImportError) as error:
         return [Check("coral", "warn", f"cannot be examined: {error}", "See docs/coral.md")]
     return [judge_coral(library, devices, probe)]
@@ -227,11 +227,12 @@ def _settings() -> tuple[Check, config.Loaded | None]:
     return Check("settings", "ok", ", ".join(names) or "no file, defaults"), loaded
 
 
-def _model(name: str) -> Check:
+def _model(settings: config.ModelSettings) -> Check:
     """Load the model that the settings name, as `run` would."""
+    name = settings.id
     try:
         infer: Any = importlib.import_module("edge_ecg.infer")
-        classifier = infer.open_classifier(name)
+        classifier = infer.open_classifier(name, operating_point=settings.operating_point)
     except EdgeEcgError as error:
         return Check("model in use", "fail", error.message, error.hint)
     except (OSError, ImportError, ValueError, AttributeError) as error:

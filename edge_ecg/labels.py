@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from enum import IntEnum
 from types import MappingProxyType
+from typing import Literal, get_args
 
-__all__ = ["AAMI5", "LABEL_SETS", "BeatLabel"]
+__all__ = ["AAMI5", "LABEL_SETS", "OPERATING_POINTS", "BeatLabel", "OperatingPoint"]
+
+OperatingPoint = Literal["few-false-alarms", "balanced", "sensitive"]
+"""How ready a model is to call a beat ectopic, where it leaves the choice."""
+
+OPERATING_POINTS: tuple[OperatingPoint, ...] = get_args(OperatingPoint)
 
 
 class BeatLabel(IntEnum):
@@ -41,5 +47,7 @@ AAMI5 = MappingProxyType(
 )
 """Class map `aami5`: annotation symbol -> label, as in the published data set (e and j count as N)."""
 
-LABEL_SETS = MappingProxyType({"aami5": ("N", "S", "V", "F", "Q"), "binary": ("normal", "abnormal")})
-"""Names of the output classes of a model, by label set."""
+LABEL_SETS = MappingProxyType(
+    {"aami5": ("N", "S", "V", "F", "Q"), "aami3": ("N", "S", "V"), "binary": ("normal", "abnormal")}
+)
+"""Names of the output classes of a model, by label set. With ``aami3`` fusion beats are not classified."""

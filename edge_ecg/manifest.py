@@ -1,25 +1,32 @@
-"""Model bundles: a folder with `model.tflite`, `manifest.json`, `golden.json` and `card.md`.
+"""Model bundles: a folder with a model file, `manifest.json`, `golden.json` and `card.md`.
 
-A bundle that was just made also holds `measurements.json` and `report.html`, of the machine that made it; nothing
-here reads them.
+Here is the manifest of a network (`model.tflite`); that of a rhythm model is in `edge_ecg.rhythm_manifest`. A bundle of
+a network that was just made also holds `measurements.json` and `report.html`, of the machine that made it; nothing here
+reads them.
 
-The manifest says what the model is and what its windows must be; a bundle whose hash or preprocessing
-fingerprint differs is refused, since a network that sees other windows than it learned from gives wrong labels
-without a sign of it.
+The manifest says what the model is and what it must be fed; a bundle whose hash or preprocessing fingerprint differs is
+refused, since a model that sees something else than it learned from gives wrong labels without a sign of it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from edge_ecg.bundles import (
+    MODEL_FILES,
+    SCHEMA_VERSION,
+    check_id,
+    check_preprocessing,
+    find_bundle,
+    kind_of,
+    read_manifest,
+    read_model,
+    shipped_ids,
+)
 from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION, PreprocessParams
 from edge_ecg.errors import ModelError
 from edge_ecg.figures import (
@@ -33,9 +40,11 @@ from edge_ecg.figures import (
     SturdinessMetrics,
 )
 from edge_ecg.labels import LABEL_SETS
+from edge_ecg.rhythm_manifest import RhythmBundle, read_rhythm
 from edge_ecg.schema import decode
 
 __all__ = [
+    "SCHEMA_VERSION",
     "Bundle",
     "Calibration",
     "ClassChange",
@@ -50,13 +59,11 @@ __all__ = [
     "SturdinessMetrics",
     "TensorSpec",
     "find_bundle",
+    "load_any",
     "load_bundle",
     "shipped_ids",
     "verify_shipped",
 ]
-
-SCHEMA_VERSION = 1
-_SHIPPED = Path(__file__).parent / "models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class EdgeTpuFile:
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
-    """Everything a device or a reader must know of a model.
+    """Everything a device or a reader must know of a network.
 
     Attributes
     ----------
@@ -163,8 +170,7 @@ class ModelManifest:
     is_foreign: bool = False
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w[\w.-]*", self.id):
-            raise ValueError(f'"id" must be of letters, digits, "-", "_" and ".", found {self.id!r}')
+        check_id(self.id)
         if self.segmentation == "paper" and not self.bench_only:
             raise ValueError('"segmentation" is "paper", which looks ahead: "bench_only" must be true')
 
@@ -173,70 +179,48 @@ class ModelManifest:
         """Class names in the order of the outputs."""
         return LABEL_SETS[self.label_set]
 
+    def learned(self, database: str, record: str) -> bool:
+        """Whether beats of a record may have trained it: of a data set that it knows, any may."""
+        return self.dataset == database
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle whose manifest, hash and fingerprint were found right."""
+    """A network's bundle whose manifest, hash and fingerprint were found right."""
 
     folder: Path
     manifest: ModelManifest
     model: bytes
 
 
-def shipped_ids() -> tuple[str, ...]:
-    """Ids of the bundles that come with the package."""
-    return tuple(sorted(p.parent.name for p in _SHIPPED.glob("*/manifest.json")))
-
-
-def find_bundle(name: str | Path) -> Path:
-    """The folder of a bundle: the id of a shipped one, or a path to a folder or to a file in it.
-
-    Raises
-    ------
-    ModelError
-        When there is neither; lists the shipped ids.
-    """
-    if isinstance(name, str) and name in shipped_ids():
-        return _SHIPPED / name
-    # os.path, unlike pathlib, takes a name that cannot be a path for one that does not exist.
-    path = Path(os.path.expanduser(name))
-    is_file = os.path.isfile(path)
-    if is_file and path.name in {"manifest.json", "model.tflite"} and (path.parent / "manifest.json").exists():
-        return path.parent
-    if os.path.isfile(path / "manifest.json"):
-        return path
-    known = ", ".join(shipped_ids()) or "none"
-    if is_file:
-        raise ModelError(
-            f"{path} is a file, not a bundle: a model comes with its manifest.json, which says what it must be fed",
-            "Make a bundle with `edge-ecg convert`, or name a shipped one: " + known,
-        )
-    raise ModelError(f"no model {str(name)!r}", f"Shipped: {known}; or give the folder of a bundle")
-
-
 def load_bundle(name: str | Path) -> Bundle:
-    """Read and check a bundle.
+    """Read and check the bundle of a network.
 
     Raises
     ------
     ModelError
-        When it is missing, its manifest is not one, the model's hash differs from the manifest's, or it was
-        made for another preprocessing.
+        When it is missing or of another kind, its manifest is not one, the model's hash differs from the manifest's,
+        or it was made for another preprocessing.
     """
-    folder = find_bundle(name)
-    where = folder / "manifest.json"
-    try:
-        read = json.loads(where.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{where} cannot be read: {error}", "Get the bundle again, or convert its run again") from None
-    if not isinstance(read, Mapping):
-        raise ModelError(f"{where} holds no JSON object", "Get the bundle again, or convert its run again")
-    version = read.get("schema_version")
-    if version != SCHEMA_VERSION:
+    bundle = load_any(name)
+    if isinstance(bundle, RhythmBundle):
         raise ModelError(
-            f"{where} has schema version {version!r}, this program reads {SCHEMA_VERSION}",
-            "Update edge-ecg, or convert the model again",
+            f"{bundle.manifest.id} is a rhythm model; a network is asked for here",
+            f"Name one of {', '.join(shipped_ids('network'))}; `edge-ecg run` and `replay` take both kinds",
         )
+    return bundle
+
+
+def load_any(name: str | Path) -> Bundle | RhythmBundle:
+    """Read and check a bundle of either kind. Raises as `load_bundle` does."""
+    folder = find_bundle(name)
+    read = read_manifest(folder)
+    is_rhythm = kind_of(read, str(folder / "manifest.json")) == "rhythm"
+    return read_rhythm(folder, read) if is_rhythm else _read_network(folder, read)
+
+
+def _read_network(folder: Path, read: Mapping[str, Any]) -> Bundle:
+    where = folder / "manifest.json"
     # Bundles told when they were made, once: the same run gave another manifest each time.
     read = {key: value for key, value in read.items() if key != "created_utc"}
     manifest = decode(ModelManifest, read, where=str(where), error=ModelError)
@@ -249,26 +233,12 @@ def load_bundle(name: str | Path) -> Bundle:
             f"{manifest.preprocessing.window.n_samples} samples and {len(manifest.labels)} classes",
             "Fetch the bundle again, or convert the model again",
         )
-    file = folder / "model.tflite"
-    try:
-        model = file.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{file} cannot be read: {error.strerror}", "Get the bundle again") from None
-    sha256 = hashlib.sha256(model).hexdigest()
-    if sha256 != manifest.sha256:
-        raise ModelError(
-            f"{file} is not the model of its manifest: its SHA-256 begins {sha256[:12]}, "
-            f"the manifest says {manifest.sha256[:12]}",
-            "It was changed or cut short: get the bundle again",
-        )
-    expected = manifest.preprocessing.fingerprint()
-    if manifest.preprocessing_version != PREPROCESSING_VERSION or manifest.preprocessing_fingerprint != expected:
-        raise ModelError(
-            f"{manifest.id} was made for preprocessing {manifest.preprocessing_fingerprint} "
-            f"(version {manifest.preprocessing_version}), this program does {expected} "
-            f"(version {PREPROCESSING_VERSION})",
-            "Its labels would be wrong: use the edge-ecg it came with, or convert its run again",
-        )
+    model = read_model(folder / MODEL_FILES["network"], manifest.sha256)
+    check_preprocessing(
+        manifest.id,
+        (manifest.preprocessing_fingerprint, manifest.preprocessing_version),
+        (manifest.preprocessing.fingerprint(), PREPROCESSING_VERSION),
+    )
     return Bundle(folder, manifest, model)
 
 
@@ -277,7 +247,7 @@ def verify_shipped() -> list[tuple[str, str | None]]:
     found: list[tuple[str, str | None]] = []
     for name in shipped_ids():
         try:
-            load_bundle(name)
+            load_any(name)
             found.append((name, None))
         except ModelError as error:
             found.append((name, str(error)))

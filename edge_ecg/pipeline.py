@@ -44,6 +44,8 @@ _STEP_S = 60.0
 """Long blocks are worked on in steps of this: memory is bounded, and a step's own cost small."""
 _SHAPE = ("shape",)
 """Why the detector's own gate mistrusts beats: they are too unlike each other."""
+_WHILE_LEARNING = 0.5
+"""Of the confidence that a model has in itself: it was fitted on what is known of a patient, or a signal, later."""
 
 
 class Pipeline:
@@ -66,6 +68,8 @@ class Pipeline:
         What decides on beats; None: the shipped weights.
     memory
         What is known of the patient already, for a model that follows one; None: nothing.
+    min_confidence
+        Beats labelled with less, of 0..1, are flagged `unsure` and `reject`.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Pipeline:
         invert: bool = False,
         nets: QrsNets | None = None,
         memory: PatientMemory | None = None,
+        min_confidence: float = 0.0,
     ) -> None:
         if not 100.0 <= stream.fs_hz <= 1000.0:
             raise SourceError(
@@ -86,6 +91,7 @@ class Pipeline:
         self._classifier = classifier
         self._stream = stream
         self._lead = lead
+        self._min_confidence = min_confidence
         self._sign = -1.0 if invert else 1.0
         self._detector = QrsDetector(stream.fs_hz, nets or shipped_nets())
         self._front = front_end_of(classifier.preprocessing, stream.fs_hz, memory)
@@ -245,8 +251,11 @@ class Pipeline:
         classifier, stream = self._classifier, self._stream
         labels, lead = classifier.labels, stream.leads[self._lead]
         probs = classifier.classify_many(np.stack([b.inputs for b in beats]))
+        classes, confidences = classifier.decide(probs)
         events: list[Event] = []
-        for b, of_beat, best in zip(beats, probs.tolist(), probs.argmax(axis=1).tolist(), strict=True):
+        decided = zip(beats, probs.tolist(), classes.tolist(), confidences.tolist(), strict=True)
+        for b, of_beat, best, confidence in decided:
+            sure = confidence * (_WHILE_LEARNING if b.learning else 1.0)
             detection = self._detections.popleft()
             # That it is cut short is known with the last sample there is.
             seen_index = self._next_index - 1 if b.short else b.needed_index
@@ -255,10 +264,11 @@ class Pipeline:
                 Classified(
                     stream=stream,
                     lead=lead,
-                    beat=self._beat(b, detection, seen_index, self._at_index),
+                    beat=self._beat(b, detection, seen_index, self._at_index, unsure=sure < self._min_confidence),
                     label=labels[best],
                     labels=labels,
                     probs=tuple(of_beat),
+                    confidence=sure,
                     model_id=classifier.model_id,
                     lag_s=(self._at_index - detection.r_pos) / stream.fs_hz,
                     at_index=self._at_index,
@@ -266,7 +276,7 @@ class Pipeline:
             )
         return events
 
-    def _beat(self, b: BeatInput, d: Detection, seen_index: int, at_index: int) -> Beat:
+    def _beat(self, b: BeatInput, d: Detection, seen_index: int, at_index: int, *, unsure: bool) -> Beat:
         fs_hz, r_pos = self._stream.fs_hz, d.r_pos
         # The end of what it saw belongs to it: a beat cut short by a gap touches the gap.
         touched = {name for begin, end, name in self._suspect if begin <= seen_index + 1 and end > r_pos}
@@ -274,8 +284,10 @@ class Pipeline:
         flags += [name for name in ("gap", "lead_off") if name in touched]
         if b.learning:
             flags.append("learning")
+        if unsure:
+            flags.append("unsure")
         unusable, quality = self._judged(r_pos, at_index)
-        if d.reject or "lead_off" in touched or unusable:
+        if d.reject or "lead_off" in touched or unusable or unsure:
             flags.append("reject")
         return Beat(
             r_index=round(r_pos),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from edge_ecg.context.memory import PatientMemory
 from edge_ecg.infer import Classifier
 from edge_ecg.leads import pick_lead
 from edge_ecg.pipeline import Pipeline
@@ -30,6 +31,11 @@ class Runner:
         Name or number of the lead to label; None: MLII, else II, else the first.
     invert
         Turn the lead upside down.
+    memory
+        What is known of the patient already, for a model that follows one; it goes on learning. None: nothing, and
+        each stream is another patient's.
+    min_confidence
+        As of `Pipeline`.
     on_failure
         Called when a sink fails for the first time.
     clock
@@ -51,6 +57,8 @@ class Runner:
         *,
         lead: str | None = None,
         invert: bool = False,
+        memory: PatientMemory | None = None,
+        min_confidence: float = 0.0,
         on_failure: Callable[[GuardedSink], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,6 +66,8 @@ class Runner:
         self._classifier = classifier
         self._lead = lead
         self._invert = invert
+        self._memory = memory
+        self._min_confidence = min_confidence
         self._clock = clock
         self._pipeline: Pipeline | None = None
         self.sinks = tuple(GuardedSink(sink, on_failure) for sink in sinks)
@@ -83,8 +93,7 @@ class Runner:
                 match item:
                     case StreamInfo():
                         self._flush()
-                        lead = pick_lead(item.leads, self._lead)
-                        self._pipeline = Pipeline(self._classifier, item, lead=lead, invert=self._invert)
+                        self._pipeline = self._pipeline_of(item)
                     case SampleBlock():
                         self._label(item)
                     case LinkEvent():
@@ -95,6 +104,16 @@ class Runner:
                         pass
         finally:
             self._flush()
+
+    def _pipeline_of(self, stream: StreamInfo) -> Pipeline:
+        return Pipeline(
+            self._classifier,
+            stream,
+            lead=pick_lead(stream.leads, self._lead),
+            invert=self._invert,
+            memory=self._memory,
+            min_confidence=self._min_confidence,
+        )
 
     def _label(self, block: SampleBlock) -> None:
         assert self._pipeline is not None

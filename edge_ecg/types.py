@@ -96,7 +96,7 @@ class Beat:
         0..1, the least of: how alike the recent beats are, and the quality of the seconds from one second before R
         on that were complete when the beat was labelled; 0 with an electrode off.
     flags
-        Of ``short gap learning reject lead_off``.
+        Of ``short gap lead_off learning unsure reject``.
     """
 
     r_index: int
@@ -120,6 +120,8 @@ class Classified:
     ----------
     probs
         One per class, in the order of ``labels``.
+    confidence
+        0..1, how sure the label is, by the model's own account; halved while ``learning``.
     lag_s
         Stream time from R to the last sample that the label needed, s; a runner adds the processing time.
     at_index
@@ -132,6 +134,7 @@ class Classified:
     label: str
     labels: tuple[str, ...]
     probs: tuple[float, ...]
+    confidence: float
     model_id: str
     lag_s: float
     at_index: int

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from edge_ecg.dsp.preprocess import PreprocessParams
+from edge_ecg.infer import largest
 from edge_ecg.pipeline import Pipeline
 from edge_ecg.types import Classified, Event, SampleBlock, StreamInfo
 
@@ -28,6 +29,9 @@ class WindowSumClassifier:
 
     def classify_many(self, windows: np.ndarray) -> np.ndarray:
         return np.stack([self.classify(w) for w in windows])
+
+    def decide(self, probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return largest(probs)
 
 
 def cut(samples_mv: np.ndarray, sizes: list[int], first: int = 0, lead_off: bool | None = None) -> list[SampleBlock]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
@@ -58,9 +59,7 @@ def test_every_setting_is_in_the_documents_with_its_default() -> None:
     for section, cls in get_type_hints(Settings).items():
         for item in fields(cls):
             default = getattr(cls(), item.name)
-            shown = {None: "not set", True: "`true`", False: "`false`"}.get(
-                default, f'`"{default}"`' if isinstance(default, str) else f"`{default}`"
-            )
+            shown = "not set" if default is None else f"`{json.dumps(default)}`"
             assert f"| `{section}.{item.name}` | {shown} | {item.metadata['doc']} |" in text
 
 

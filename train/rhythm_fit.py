@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from edge_ecg.labels import BeatLabel
 
-__all__ = ["CLASSES", "RecordRows", "RhythmRecipe", "dealt_folds", "fit_trees", "training_rows"]
+__all__ = ["CLASSES", "HEALTHY", "RecordRows", "RhythmRecipe", "dealt_folds", "fit_trees", "training_rows"]
 
 CLASSES = (BeatLabel.N, BeatLabel.S, BeatLabel.V, BeatLabel.F)
 """What the model says; Q beats train nothing."""
+HEALTHY = "nsrdb_2h"
+"""The database of healthy people."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +116,7 @@ def training_rows(
     number = {key: k for k, key in enumerate(sorted({r.key for r in records}))}
     for record in records:
         is_normal = record.labels == BeatLabel.N
-        healthy = record.database == "nsrdb_2h"
+        healthy = record.database == HEALTHY
         if record.is_copy:
             share = np.where(is_normal, recipe.normal_copies_kept, recipe.other_copies_kept)
         else:

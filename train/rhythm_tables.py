@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from edge_ecg.infer.trees import LEAVES, TreeTables
 
-__all__ = ["tables_of"]
+__all__ = ["calibrated", "tables_of"]
 
 
 def tables_of(booster: Any, n_columns: int) -> TreeTables:
@@ -59,6 +61,22 @@ def tables_of(booster: Any, n_columns: int) -> TreeTables:
         leaf=np.rint(values / scale).astype(np.int8),
         scale=np.array([scale], dtype=np.float32),
         bias=middle.reshape(-1, n_classes).sum(axis=0).astype(np.float32),
+    )
+
+
+def calibrated(tables: TreeTables, temperature: float, class_biases: Sequence[float]) -> TreeTables:
+    """Tables whose logits are divided by ``temperature``, and then raised by a bias a class: at no cost on the device.
+
+    Raises
+    ------
+    ValueError
+        The temperature is not above 0, or there is not one bias a class.
+    """
+    if not temperature > 0.0 or len(class_biases) != len(tables.bias):
+        raise ValueError(f"no calibration of {len(tables.bias)} classes: {temperature}, {list(class_biases)}")
+    bias = tables.bias.astype(np.float64) / temperature + np.array(class_biases)
+    return replace(
+        tables, scale=(tables.scale / np.float32(temperature)).astype(np.float32), bias=bias.astype(np.float32)
     )
 
 

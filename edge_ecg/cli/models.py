@@ -12,7 +12,8 @@ from edge_ecg.errors import ModelError
 from edge_ecg.infer.edgetpu import compiled_model
 from edge_ecg.infer.golden import check_golden
 from edge_ecg.infer.operators import operators_of
-from edge_ecg.manifest import Bundle, ModelManifest, load_bundle, shipped_ids
+from edge_ecg.manifest import Bundle, ModelManifest, load_any, shipped_ids
+from edge_ecg.rhythm_manifest import RhythmBundle, RhythmManifest
 from edge_ecg.schema import encode
 
 
@@ -36,20 +37,15 @@ def list_models(as_json: bool) -> None:
     Example:
       edge-ecg models list --json
     """
-    manifests = [load_bundle(name).manifest for name in shipped_ids()]
+    manifests = [load_any(name).manifest for name in shipped_ids()]
     if as_json:
-        click.echo(json.dumps([_row(m) for m in manifests], indent=2))
+        rows = [_row(m) if isinstance(m, ModelManifest) else _rhythm_row(m) for m in manifests]
+        click.echo(json.dumps(rows, indent=2))
         return
     click.echo(f"{'id':<26} {'precision':<9} {'KB':>5} {'accuracy':>9} {'macro F1':>9}  split")
     for m in manifests:
-        both = ", patients on both sides" if m.patients_on_both_sides else ""
-        click.echo(
-            f"{m.id:<26} {m.precision:<9} {m.bytes / 1000:5.0f} {m.metrics.accuracy:9.4f} "
-            f"{m.metrics.macro_f1:9.4f}  {m.split}{both}"
-        )
-        for split, figures in m.metrics_of_other_splits.items():
-            name = f"on new patients ({split} split)" if split in ("inter", "patient") else f"on the {split} split"
-            click.echo(f"  {name:<40} {figures.accuracy:9.4f} {figures.macro_f1:9.4f}")
+        for line in _lines(m) if isinstance(m, ModelManifest) else _rhythm_lines(m):
+            click.echo(line)
 
 
 @models.command()
@@ -62,7 +58,7 @@ def show(model: str, as_json: bool) -> None:
     Example:
       edge-ecg models show mitdb-baseline-int8
     """
-    bundle = load_bundle(model)
+    bundle = load_any(model)
     if as_json:
         click.echo(json.dumps(encode(bundle.manifest), indent=2))
         return
@@ -74,7 +70,7 @@ def show(model: str, as_json: bool) -> None:
 @click.argument("names", metavar="[MODEL]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, one object a model.")
 def verify(names: tuple[str, ...], as_json: bool) -> None:
-    """Check hash, fingerprint, tensors, operators and golden beats; without MODEL, all shipped ones.
+    """Check hash, fingerprint, tensors, operators (or columns and trees) and golden beats; without MODEL, all shipped.
 
     \b
     Example:
@@ -84,9 +80,10 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
     rows: list[dict[str, Any]] = []
     for name in names or shipped_ids():
         try:
-            bundle = load_bundle(name)
+            bundle = load_any(name)
             n_beats = _golden_beats(bundle)
-            checked = ["hash", "fingerprint", "tensors", *_operators(bundle), *_edgetpu_file(bundle)]
+            of_kind = _of_network(bundle) if isinstance(bundle, Bundle) else _of_trees(bundle)
+            checked = ["hash", "fingerprint", *of_kind]
             rows.append(
                 {"id": bundle.manifest.id, "ok": True, "checked": checked, "golden_beats": n_beats, "problem": None}
             )
@@ -103,7 +100,17 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
         raise ModelError(f"{n_broken} of {len(rows)} models must not be used", "Fetch or convert them again")
 
 
-def _golden_beats(bundle: Bundle) -> int:
+def _of_network(bundle: Bundle) -> list[str]:
+    """What else was checked: its tensors by the golden beats."""
+    return ["tensors", *_operators(bundle), *_edgetpu_file(bundle)]
+
+
+def _of_trees(bundle: RhythmBundle) -> list[str]:
+    """What else was checked, by the golden beats."""
+    return [f"{len(bundle.manifest.preprocessing.columns)} columns", f"{bundle.manifest.n_trees} trees"]
+
+
+def _golden_beats(bundle: Bundle | RhythmBundle) -> int:
     """Run the golden beats; none at all, or beats of another shape, prove nothing."""
     try:
         n_beats = check_golden(bundle)
@@ -133,9 +140,50 @@ def _edgetpu_file(bundle: Bundle) -> list[str]:
     return [] if compiled_model(bundle) is None else ["the Edge TPU file"]
 
 
+def _lines(m: ModelManifest) -> list[str]:
+    both = ", patients on both sides" if m.patients_on_both_sides else ""
+    lines = [
+        f"{m.id:<26} {m.precision:<9} {m.bytes / 1000:5.0f} {m.metrics.accuracy:9.4f} "
+        f"{m.metrics.macro_f1:9.4f}  {m.split}{both}"
+    ]
+    for split, figures in m.metrics_of_other_splits.items():
+        name = f"on new patients ({split} split)" if split in ("inter", "patient") else f"on the {split} split"
+        lines.append(f"  {name:<40} {figures.accuracy:9.4f} {figures.macro_f1:9.4f}")
+    return lines
+
+
+def _rhythm_lines(m: RhythmManifest) -> list[str]:
+    """Without one figure for all: what it is worth depends on whose hearts they are."""
+    lines = [f"{m.id:<26} {'int8':<9} {m.bytes / 1000:5.0f} {'':>9} {'':>9}  trees of the patient's own past"]
+    for database, figures in m.cross_validation.get("balanced", {}).items():
+        rates = ", ".join(f"{name} {100 * x.se:.0f}/{100 * x.ppv:.0f}" for name, x in figures.per_class.items())
+        name = f"on new patients ({database})"
+        lines.append(f"  {name:<40} {figures.accuracy:9.4f} {'':>9}  Se/+P in %: {rates}")
+    return lines
+
+
+def _rhythm_row(m: RhythmManifest) -> dict[str, Any]:
+    return {
+        "id": m.id,
+        "kind": m.kind,
+        "precision": "int8",
+        "bytes": m.bytes,
+        "lead": m.lead,
+        "labels": list(m.labels),
+        "operating_points": m.operating_points,
+        "n_records": len(m.records),
+        "n_trees": m.n_trees,
+        "seed": m.seed,
+        "sha256": m.sha256,
+        "cross_validation": encode(m.cross_validation),
+        "healthy": encode(m.healthy),
+    }
+
+
 def _row(m: ModelManifest) -> dict[str, Any]:
     return {
         "id": m.id,
+        "kind": "network",
         "network": m.network,
         "dataset": m.dataset,
         "precision": m.precision,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edge_ecg import config
-from edge_ecg.cli.accelerator import accelerator_option, open_model
+from edge_ecg.cli.accelerator import model_options, open_model
 from edge_ecg.cli.interrupt import orderly_stop
 from edge_ecg.cli.report import (
     DISCLAIMER,
@@ -22,7 +22,8 @@ from edge_ecg.cli.report import (
 from edge_ecg.errors import DataError, EdgeEcgError
 from edge_ecg.infer import Accelerator
 from edge_ecg.io import Annotations, read_annotations
-from edge_ecg.manifest import load_bundle
+from edge_ecg.labels import OperatingPoint
+from edge_ecg.manifest import load_any
 from edge_ecg.runner import Runner
 from edge_ecg.sinks.beats import BeatList
 from edge_ecg.sources.replay import open_replay
@@ -30,8 +31,7 @@ from edge_ecg.sources.replay import open_replay
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--model", metavar="ID|PATH", help="Shipped model or bundle folder (see `edge-ecg models list`).")
-@accelerator_option
+@model_options
 @click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
 @click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
 @click.option("--reference", metavar="ATR", type=click.Path(path_type=Path), help="Compare with these annotations.")
@@ -41,6 +41,8 @@ def replay(
     path: Path,
     model: str | None,
     accelerator: Accelerator,
+    operating_point: OperatingPoint | None,
+    min_confidence: float | None,
     lead: str | None,
     invert: bool | None,
     reference: Path | None,
@@ -56,15 +58,29 @@ def replay(
       edge-ecg replay mitdb/100 --reference mitdb/100.atr
       edge-ecg replay mitdb/100 --jsonl - > 100.jsonl
     """
-    flags = {"model.id": model, "signal.lead": lead, "signal.invert": invert, "output.jsonl": jsonl}
+    flags = {
+        "model.id": model,
+        "model.operating_point": operating_point,
+        "model.min_confidence": min_confidence,
+        "signal.lead": lead,
+        "signal.invert": invert,
+        "output.jsonl": jsonl,
+    }
     settings = config.load(flags, config_path=config_path).settings
     notes = _read_reference(reference) if reference else None
     source = open_replay(path, settings.signal.uv_per_lsb)
-    classifier = open_model(settings.model.id, accelerator)
+    classifier = open_model(settings.model.id, accelerator, settings.model.operating_point)
     beats = BeatList()
     sinks = [beats, *event_sinks(settings.output.jsonl)]
-    signal = settings.signal
-    runner = Runner(source, classifier, sinks, lead=signal.lead, invert=signal.invert, on_failure=tell_failure)
+    runner = Runner(
+        source,
+        classifier,
+        sinks,
+        lead=settings.signal.lead,
+        invert=settings.signal.invert,
+        min_confidence=settings.model.min_confidence,
+        on_failure=tell_failure,
+    )
     broken: EdgeEcgError | None = None
     with orderly_stop(runner.stop) as interrupted:
         try:
@@ -76,7 +92,7 @@ def replay(
         if notes is not None:
             is_whole = broken is None and not interrupted.happened
             lines += agreement_lines(notes, beats, None if is_whole else runner.stats.n_samples)
-        if beats.fs_hz == 360.0 and re.fullmatch(r"[12]\d\d", path.stem) and _learned_mitdb(settings.model.id):
+        if beats.fs_hz == 360.0 and re.fullmatch(r"[12]\d\d", path.stem) and _learned(settings.model.id, path.stem):
             lines.append("note      beats of MIT-BIH records took part in training: no test")
         for line in [*lines, DISCLAIMER]:
             tell(line)
@@ -85,8 +101,8 @@ def replay(
         raise KeyboardInterrupt
 
 
-def _learned_mitdb(model: str) -> bool:
-    return load_bundle(model).manifest.dataset == "mitdb"
+def _learned(model: str, record: str) -> bool:
+    return load_any(model).manifest.learned("mitdb", record)
 
 
 def _read_reference(path: Path) -> Annotations:

@@ -70,7 +70,7 @@ def stats_lines(stats: RunStats) -> list[str]:
     if p50 is not None and p99 is not None:
         lines.append(f"delay     R peak to label: p50 {1e3 * p50:.0f} ms, p99 {1e3 * p99:.0f} ms")
     if stats.n_rejected:
-        lines.append(f"noise     {stats.n_rejected} beats marked reject")
+        lines.append(f"reject    {stats.n_rejected} beats marked reject")
     if stats.n_gaps:
         lines.append(f"gaps      {stats.n_gaps}, {stats.n_samples_lost} samples lost")
     return lines

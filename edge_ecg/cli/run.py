@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edge_ecg import config
-from edge_ecg.cli.accelerator import accelerator_option, open_model
+from edge_ecg.cli.accelerator import model_options, open_model
 from edge_ecg.cli.interrupt import orderly_stop
 from edge_ecg.cli.report import (
     DISCLAIMER,
@@ -18,10 +18,13 @@ from edge_ecg.cli.report import (
     tell,
     tell_failure,
 )
+from edge_ecg.context.tracker import ContextParams
 from edge_ecg.detector import shipped_nets
-from edge_ecg.errors import EdgeEcgError, SourceError
-from edge_ecg.infer import Accelerator
+from edge_ecg.errors import EdgeEcgError, SourceError, UsageError
+from edge_ecg.infer import Accelerator, Classifier
+from edge_ecg.labels import OperatingPoint
 from edge_ecg.leads import pick_lead
+from edge_ecg.patient import PatientFile
 from edge_ecg.runner import Runner
 from edge_ecg.sources.serial_link import SerialLinkSource
 from firmware_bridge.blocks import LinkError
@@ -31,11 +34,12 @@ from firmware_bridge.ports import list_ports
 @click.command("run")
 @click.option("--port", metavar="DEV", help="Serial port of the board; default: the only one there is.")
 @click.option("--baud", type=int, help="Bits per second (USB boards do not care).")
-@click.option("--model", metavar="ID|PATH", help="Shipped model or bundle folder (see `edge-ecg models list`).")
-@accelerator_option
+@model_options
 @click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
 @click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
 @click.option("--uv-per-lsb", type=float, help="Microvolts per ADC count, for a board that does not know.")
+@click.option("--patient", metavar="NAME", help="Keep what a rhythm model learns of a patient, and take it up again.")
+@click.option("--forget", is_flag=True, help="Begin anew with the patient, whatever was kept.")
 @click.option("--jsonl", metavar="FILE|-", help="JSON lines: appends to FILE; - for stdout, and nothing else there.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings file.")
 def run_command(
@@ -43,9 +47,13 @@ def run_command(
     baud: int | None,
     model: str | None,
     accelerator: Accelerator,
+    operating_point: OperatingPoint | None,
+    min_confidence: float | None,
     lead: str | None,
     invert: bool | None,
     uv_per_lsb: float | None,
+    patient: str | None,
+    forget: bool,
     jsonl: str | None,
     config_path: Path | None,
 ) -> None:
@@ -58,18 +66,24 @@ def run_command(
       edge-ecg run --port /dev/ttyACM0 --jsonl beats.jsonl
       edge-ecg simulate --pty-link /tmp/board    (in another terminal: a board without hardware)
       edge-ecg run --port /tmp/board
+      edge-ecg run --patient bed-3 --model ./my-rhythm   (knows the patient after a restart)
     """
     flags = {
         "link.port": port,
         "link.baud": baud,
         "model.id": model,
+        "model.operating_point": operating_point,
+        "model.min_confidence": min_confidence,
+        "patient.name": patient,
         "signal.lead": lead,
         "signal.invert": invert,
         "signal.uv_per_lsb": uv_per_lsb,
         "output.jsonl": jsonl,
     }
     settings = config.load(flags, config_path=config_path).settings
-    classifier = open_model(settings.model.id, accelerator)
+    if forget and settings.patient.name is None:
+        raise UsageError("--forget needs to know whom", "Name the patient with --patient")
+    classifier = open_model(settings.model.id, accelerator, settings.model.operating_point)
     shipped_nets()  # damaged weights are told before a board is asked for
     click.echo(DISCLAIMER, err=True)
     link = settings.link
@@ -78,13 +92,22 @@ def run_command(
     )
     try:
         # An unknown lead or a bad file is a mistake to be told before anything streams.
-        pick_lead(source.info.leads, settings.signal.lead, source.info.name)
-        sinks = event_sinks(settings.output.jsonl)
+        lead_index = pick_lead(source.info.leads, settings.signal.lead, source.info.name)
+        outputs = event_sinks(settings.output.jsonl)
+        known = _patient(settings, classifier, source.info.leads[lead_index], forget=forget)
     except BaseException:
         source.close()
         raise
-    signal = settings.signal
-    runner = Runner(source, classifier, sinks, lead=signal.lead, invert=signal.invert, on_failure=tell_failure)
+    runner = Runner(
+        source,
+        classifier,
+        [*outputs, *([] if known is None else [known])],
+        lead=settings.signal.lead,
+        invert=settings.signal.invert,
+        memory=None if known is None else known.memory,
+        min_confidence=settings.model.min_confidence,
+        on_failure=tell_failure,
+    )
     broken: LinkError | EdgeEcgError | None = None
     with orderly_stop(runner.stop):
         try:
@@ -93,7 +116,19 @@ def run_command(
             broken = error
     for line in [*stats_lines(runner.stats), link_line(source.stats())]:
         tell(line)
-    raise_what_went_wrong(broken, runner.sinks)
+    raise_what_went_wrong(broken, runner.sinks[: len(outputs)])
+
+
+def _patient(settings: config.Settings, classifier: Classifier, lead: str, *, forget: bool) -> PatientFile | None:
+    """What is kept of the patient; None without a patient, or for a model that would not use it."""
+    name = settings.patient.name
+    if name is None:
+        return None
+    if not isinstance(classifier.preprocessing, ContextParams):
+        tell(f"note      {classifier.model_id} follows no patient: nothing of {name} is kept")
+        return None
+    sign = "-" if settings.signal.invert else ""
+    return PatientFile(name, settings.patient, sign + lead, tell, forget=forget)
 
 
 def _only_port() -> str:

@@ -21,7 +21,10 @@ _HINT = "Forget it with --forget: the patient is then learnt anew in a minute"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Whose memory it is, as the user calls them, from which lead, and when it was saved, s since 1970 UTC."""
+    """Whose memory it is, as the user calls them, from which lead, and when it was saved, s since 1970 UTC.
+
+    A lead that was turned upside down has a minus before its name.
+    """
 
     patient: str
     lead: str

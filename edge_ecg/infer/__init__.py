@@ -1,6 +1,6 @@
-"""Classifiers: a beat in, class probabilities out.
+"""Classifiers: a beat in, class probabilities out, and what they decide.
 
-A classifier is opened by name from a bundle: `open_classifier`. The interpreter loads only then.
+A classifier is opened by name from a bundle: `open_classifier`. An interpreter loads only then.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from edge_ecg.context.tracker import ContextParams
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ModelError
+from edge_ecg.labels import OPERATING_POINTS, OperatingPoint
 
 if TYPE_CHECKING:
+    from edge_ecg.infer.rhythm import RhythmClassifier
     from edge_ecg.infer.tflite import TfliteClassifier
     from edge_ecg.manifest import Bundle
 
-__all__ = ["Accelerator", "Classifier", "open_classifier"]
+__all__ = ["Accelerator", "Classifier", "largest", "open_classifier"]
 
 Accelerator = Literal["auto", "cpu", "edgetpu"]
 
@@ -50,7 +52,19 @@ class Classifier(Protocol):
         """Probabilities ``(n, n_classes)`` of beats ``(n, ...)``: of each what `classify` says, to the bit."""
 
 
-def open_classifier(name: str | Path, *, accelerator: Accelerator = "auto") -> TfliteClassifier:
+    def decide(self, probs: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Of probabilities ``(n, n_classes)`` the class numbers ``(n,)``, and how sure of each, ``(n,)`` in 0..1."""
+
+
+def largest(probs: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """`Classifier.decide` of a model that leaves no choice: the most probable class, and its probability."""
+    best = probs.argmax(axis=1)
+    return best, probs[np.arange(len(best)), best].astype(np.float64)
+
+
+def open_classifier(
+    name: str | Path, *, accelerator: Accelerator = "auto", operating_point: OperatingPoint | None = None
+) -> TfliteClassifier | RhythmClassifier:
     """Load a shipped bundle by its id, or one by its path, to label beats.
 
     Parameters
@@ -60,16 +74,39 @@ def open_classifier(name: str | Path, *, accelerator: Accelerator = "auto") -> T
     accelerator
         ``auto`` takes the Edge TPU when the bundle has a file for it and a beat runs there (a child process tries it
         first), else the CPU, and says in `TfliteClassifier.remark` why not. ``edgetpu`` takes nothing else.
+    operating_point
+        How ready a rhythm model is to call a beat ectopic; None: ``balanced``. A network leaves no choice.
 
     Raises
     ------
     ModelError
-        There is none, it is not whole, or it is for benchmarks only; or ``edgetpu`` is asked for and cannot be had.
+        There is none, it is not whole, or it is for benchmarks only; ``edgetpu`` is asked for and cannot be had; or
+        an operating point is asked of a model that has none.
     """
-    from edge_ecg.infer.tflite import TfliteClassifier
-    from edge_ecg.manifest import load_bundle
+    from edge_ecg.manifest import Bundle, load_any
 
-    bundle = load_bundle(name)
+    bundle = load_any(name)
+    if isinstance(bundle, Bundle):
+        if operating_point is not None:
+            raise ModelError(
+                f"{bundle.manifest.id} is a network and has no operating points",
+                "Leave --operating-point (model.operating_point) out, or name a rhythm model with --model",
+            )
+        return _network(bundle, accelerator)
+    from edge_ecg.infer.rhythm import RhythmClassifier
+
+    if accelerator == "edgetpu":
+        raise ModelError(
+            f"{bundle.manifest.id} is a rhythm model: its trees run on the CPU only", "Leave --accelerator out"
+        )
+    if operating_point is not None and operating_point not in OPERATING_POINTS:
+        raise ModelError(f"no operating point {operating_point!r}", f"Known: {', '.join(OPERATING_POINTS)}")
+    return RhythmClassifier(bundle, operating_point or "balanced")
+
+
+def _network(bundle: Bundle, accelerator: Accelerator) -> TfliteClassifier:
+    from edge_ecg.infer.tflite import TfliteClassifier
+
     if bundle.manifest.bench_only:
         raise ModelError(
             f"{bundle.manifest.id} is for benchmarks only ({bundle.manifest.segmentation} windows)",

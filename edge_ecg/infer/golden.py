@@ -1,4 +1,4 @@
-"""Golden beats: real test beats with the outputs that the model gave when it was made.
+"""Golden beats: real beats with the outputs that the model gave when it was made.
 
 They tell a model that loads from one that works: another interpreter, another processor, a bad conversion.
 """
@@ -6,16 +6,22 @@ They tell a model that loads from one that works: another interpreter, another p
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_ecg.errors import ModelError
+from edge_ecg.infer.rhythm import RhythmClassifier
 from edge_ecg.infer.tflite import TfliteClassifier
 from edge_ecg.manifest import Bundle
+from edge_ecg.rhythm_manifest import RhythmBundle
 from edge_ecg.schema import decode
 
-__all__ = ["GoldenBeat", "GoldenBeats", "check_golden"]
+__all__ = ["GoldenBeat", "GoldenBeats", "GoldenFeatures", "RhythmGolden", "check_golden"]
 
 TOLERANCE = 0.02
 """Largest difference of a probability: kernels of other processors may round otherwise, each time by a whole count."""
@@ -23,6 +29,12 @@ TOLERANCE = 0.02
 TOLERANCES = {"float32": 0.001, "float16": 0.001}
 """By precision, where it is another: float kernels differ in their last digits only, and float16 weights are computed
 with as float32. Dynamic range rounds as int8 does."""
+
+TREE_TOLERANCE = 0.001
+"""Trees are whole numbers up to their last step."""
+
+_AGAIN = "Get the bundle again, or make it again"
+T = TypeVar("T", "GoldenBeats", "RhythmGolden")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +48,80 @@ class GoldenBeat:
 
 @dataclass(frozen=True, slots=True)
 class GoldenBeats:
-    """`golden.json` of a bundle."""
+    """`golden.json` of a network."""
 
     schema_version: int
     attribution: str
     beats: tuple[GoldenBeat, ...]
 
 
-def check_golden(bundle: Bundle) -> int:
+@dataclass(frozen=True, slots=True)
+class GoldenFeatures:
+    """One beat: its reference class, the features in hundredths, the probabilities the model gave."""
+
+    reference: str
+    features: tuple[int, ...]
+    probs: tuple[float, ...]
+
+    def inputs(self) -> NDArray[np.float32]:
+        """The features ``(n_columns,)`` as the model is fed."""
+        return np.array(self.features, dtype=np.float32) / np.float32(100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RhythmGolden:
+    """`golden.json` of a rhythm model."""
+
+    schema_version: int
+    attribution: str
+    beats: tuple[GoldenFeatures, ...]
+
+
+def check_golden(bundle: Bundle | RhythmBundle) -> int:
     """Run a bundle's golden beats; return how many there are.
 
     Raises
     ------
     ModelError
         When they are missing or the model gives something else.
+    ValueError
+        They are of another shape than the model's inputs or outputs.
     """
-    file = bundle.folder / "golden.json"
-    try:
-        golden = decode(GoldenBeats, json.loads(file.read_text("utf-8")), where=str(file), error=ModelError)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{file} cannot be read: {error}", "Get the bundle again, or convert its run again") from None
-    if not golden.beats:
-        raise ModelError(f"{file} holds no beat", "Get the bundle again, or convert its run again")
-    classifier = TfliteClassifier(bundle)
+    if isinstance(bundle, RhythmBundle):
+        trees, of_rhythm = RhythmClassifier(bundle), _read(bundle.folder, RhythmGolden)
+        rows = ((b.inputs(), b.probs) for b in of_rhythm.beats)
+        return _check(bundle.manifest.id, trees.runs_on, trees.classify, rows, TREE_TOLERANCE)
+    network, golden = TfliteClassifier(bundle), _read(bundle.folder, GoldenBeats)
+    windows = ((np.array(b.window, dtype=np.float32) / np.float32(255.0), b.probs) for b in golden.beats)
     tolerance = TOLERANCES.get(bundle.manifest.precision, TOLERANCE)
-    for k, beat in enumerate(golden.beats):
-        probs = classifier.classify(np.array(beat.window, dtype=np.float32) / np.float32(255.0))
-        worst = float(np.abs(probs - np.array(beat.probs, dtype=np.float32)).max())
-        if worst > tolerance:
+    return _check(bundle.manifest.id, network.runtime, network.classify, windows, tolerance)
+
+
+def _read(folder: Path, kind: type[T]) -> T:
+    file = folder / "golden.json"
+    try:
+        golden = decode(kind, json.loads(file.read_text("utf-8")), where=str(file), error=ModelError)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{file} cannot be read: {error}", _AGAIN) from None
+    if not golden.beats:
+        raise ModelError(f"{file} holds no beat", _AGAIN)
+    return golden
+
+
+def _check(
+    model_id: str,
+    runs_on: str,
+    classify: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    beats: Iterable[tuple[NDArray[np.float32], tuple[float, ...]]],
+    tolerance: float,
+) -> int:
+    n_beats = 0
+    for k, (inputs, expected) in enumerate(beats):
+        worst = float(np.abs(classify(inputs) - np.array(expected, dtype=np.float32)).max())
+        if not worst <= tolerance:  # not a number is no pass
             raise ModelError(
-                f"golden beat {k} of {bundle.manifest.id} differs by {worst:.4f} from what the model gave when made",
-                f"{classifier.runtime} on this machine does not run it rightly: see `edge-ecg doctor`",
+                f"golden beat {k} of {model_id} differs by {worst:.4f} from what the model gave when made",
+                f"{runs_on} on this machine does not run it rightly: see `edge-ecg doctor`",
             )
-    return len(golden.beats)
+        n_beats += 1
+    return n_beats

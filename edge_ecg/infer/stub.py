@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.dsp.preprocess import PreprocessParams
+from edge_ecg.infer import largest
 from edge_ecg.labels import LABEL_SETS
 
 __all__ = ["StubClassifier"]
@@ -29,3 +30,7 @@ class StubClassifier:
         probs = np.zeros((len(inputs), len(self.labels)), dtype=np.float32)
         probs[:, 0] = 1.0
         return probs
+
+    def decide(self, probs: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """The most probable class."""
+        return largest(probs)

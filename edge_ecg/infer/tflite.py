@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ModelError
+from edge_ecg.infer import largest
 from edge_ecg.manifest import Bundle, TensorSpec
 
 __all__ = ["Accelerated", "TfliteClassifier", "interpreter_class", "native_remarks_dropped", "quantised"]
@@ -202,3 +203,7 @@ class TfliteClassifier:
             probs -= np.float32(spec.zero_point)
             probs *= np.float32(spec.scale)
         return np.hstack([1.0 - probs, probs]) if probs.shape[1] == 1 else probs
+
+    def decide(self, probs: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """The most probable class of each, and its probability."""
+        return largest(probs)

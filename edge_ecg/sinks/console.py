@@ -9,11 +9,11 @@ from edge_ecg.types import Classified, Event, GapEvent, LeadOffEvent, LinkEvent,
 __all__ = ["ConsoleSink"]
 
 _COLOURS = {"N": "32", "normal": "32", "S": "33", "V": "31", "abnormal": "31", "F": "35", "Q": "36"}
-_HEADING = f"{'time':>10}  {'label':<8} {'prob':>5}  {'R-R':>7}  {'heart rate':>11}  {'delay':>8}"
+_HEADING = f"{'time':>10}  {'label':<8} {'sure':>5}  {'R-R':>7}  {'heart rate':>11}  {'delay':>8}"
 
 
 class ConsoleSink:
-    """One line a beat: time, label, probability, R-R interval, heart rate, delay; other events as remarks.
+    """One line a beat: time, label, confidence, R-R interval, heart rate, delay; other events as remarks.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class ConsoleSink:
                     label = f"\x1b[{_COLOURS.get(event.label, '0')}m{label}\x1b[0m"
                 remarks = "  " + " ".join(beat.flags) if beat.flags else ""
                 return (
-                    f"{_clock(beat.t_s):>10}  {label} {max(event.probs):5.2f}  {rr:>7}  {rate:>11}  "
+                    f"{_clock(beat.t_s):>10}  {label} {event.confidence:5.2f}  {rr:>7}  {rate:>11}  "
                     f"{1e3 * event.lag_s:5.0f} ms{remarks}"
                 )
             case GapEvent():

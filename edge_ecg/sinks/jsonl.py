@@ -44,6 +44,7 @@ def as_json(event: Event) -> dict[str, Any]:
                 "lead": event.lead,
                 "label": event.label,
                 "probs": {name: round(p, 4) for name, p in zip(event.labels, event.probs, strict=True)},
+                "confidence": round(event.confidence, 4),
                 "model": event.model_id,
                 "rr_s": _rounded(beat.rr_prev_s, 4),
                 "hr_bpm": _rounded(beat.hr_bpm, 1),

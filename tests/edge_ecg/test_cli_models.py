@@ -17,8 +17,8 @@ from edge_ecg.schema import decode
 
 MODEL = "mitdb-baseline-int8"
 ROW_FIELDS = [
-    *("id", "network", "dataset", "precision", "bytes", "accuracy", "macro_f1", "split", "patients_on_both_sides"),
-    *("lead", "labels", "n_test", "n_parameters", "seed", "sha256", "other_splits"),
+    *("id", "kind", "network", "dataset", "precision", "bytes", "accuracy", "macro_f1", "split"),
+    *("patients_on_both_sides", "lead", "labels", "n_test", "n_parameters", "seed", "sha256", "other_splits"),
 ]
 
 
@@ -32,7 +32,7 @@ def bundle(tmp_path: Path) -> Path:
 def test_the_list_has_size_figures_and_split(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "list"]) == 0
     out = capsys.readouterr().out
-    for name in shipped_ids():
+    for name in shipped_ids("network"):
         (line,) = [line for line in out.splitlines() if line.startswith(name)]
         assert "patients on both sides" in line
     assert "  on new patients (inter split)" in out
@@ -40,6 +40,8 @@ def test_the_list_has_size_figures_and_split(capsys: pytest.CaptureFixture[str])
     rows = json.loads(capsys.readouterr().out)
     assert [row["id"] for row in rows] == list(shipped_ids())
     for row in rows:
+        if row["kind"] != "network":
+            continue
         assert list(row) == ROW_FIELDS
         assert row["bytes"] == (find_bundle(row["id"]) / "model.tflite").stat().st_size
         assert row["labels"] == (["N", "S", "V", "F", "Q"] if row["dataset"] == "mitdb" else ["normal", "abnormal"])
@@ -159,8 +161,10 @@ def no_golden(folder: Path) -> None:
         (manifest_text("[]"), "no JSON object"),
         (manifest_text("{}"), "schema version"),
         (manifest_with("schema_version", 99), "schema version 99"),
+        (manifest_with("label_set", "aami3"), "3 classes"),
+        (manifest_with("kind", "forest"), "unknown kind of bundle 'forest'"),
         (manifest_with("extra", 1), 'unknown key "extra"'),
-        (manifest_with("label_set", "aami3"), "unknown label_set"),
+        (manifest_with("label_set", "aami6"), "unknown label_set"),
         (manifest_with("preprocessing.highpass_hz", 0.05), "preprocessing"),
         (manifest_with("preprocessing_fingerprint", "0" * 16), "preprocessing"),
         (manifest_with("preprocessing_version", 99), "version 99"),

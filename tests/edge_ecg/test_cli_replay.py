@@ -26,7 +26,7 @@ Run = Callable[..., tuple[int, str, str]]
 MODEL = "mitdb-baseline-int8"
 BEAT_FIELDS = [
     *("schema", "type", "stream", "sample", "t_s", "utc", "lead", "label", "probs"),
-    *("model", "rr_s", "hr_bpm", "quality", "flags", "reject", "lag_ms"),
+    *("confidence", "model", "rr_s", "hr_bpm", "quality", "flags", "reject", "lag_ms"),
 ]
 MODEL_FIELDS = ["schema", "type", "stream", "sample", "t_s", "utc", "lead", "model", "sha256", "fs_hz"]
 MODEL_FIELDS += ["leads", "calibrated"]
@@ -119,6 +119,8 @@ def test_json_lines_have_exactly_the_promised_fields_and_stdout_has_nothing_else
         assert row["utc"] is None
         assert list(row["probs"]) == ["N", "S", "V", "F", "Q"]
         assert row["label"] == max(row["probs"], key=row["probs"].get)
+        while_learning = 0.5 if "learning" in row["flags"] else 1.0
+        assert row["confidence"] == pytest.approx(max(row["probs"].values()) * while_learning, abs=1e-4)
         assert row["reject"] == ("reject" in row["flags"])
         assert 0 <= row["quality"] <= 1
         assert row["lag_ms"] > 0

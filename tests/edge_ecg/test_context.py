@@ -16,6 +16,7 @@ from edge_ecg.context.saved import About, pack_memory, unpack_memory
 from edge_ecg.context.tracker import COLUMNS, CONTEXT_VERSION, LEARNT, ContextParams, ContextTracker
 from edge_ecg.errors import DataError
 from edge_ecg.front import inputs_of_record
+from edge_ecg.infer import largest
 from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
 from edge_ecg.sources.virtual import EXCERPT
 from edge_ecg.types import Classified, GapEvent, SampleBlock
@@ -38,6 +39,9 @@ class Seeing:
     def classify_many(self, rows: np.ndarray) -> np.ndarray:
         self.seen += list(rows)
         return np.eye(4, dtype=np.float32)[np.zeros(len(rows), int)]
+
+    def decide(self, probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return largest(probs)
 
 
 def excerpt() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

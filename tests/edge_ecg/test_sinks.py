@@ -37,7 +37,7 @@ LABELS = ("N", "S", "V", "F", "Q")
 def beat(sample: int = 500, label: str = "V", flags: tuple[str, ...] = (), stream: StreamInfo = STREAM) -> Classified:
     probs = tuple(0.92 if name == label else 0.02 for name in LABELS)
     body = Beat(sample, sample / 250.0, 0.81234, 0.8, 0.98765, flags)
-    return Classified(stream, "II", body, label, LABELS, probs, "m1", 0.86119, sample + 215)
+    return Classified(stream, "II", body, label, LABELS, probs, 0.91234, "m1", 0.86119, sample + 215)
 
 
 EVENTS: dict[str, Event] = {
@@ -58,6 +58,7 @@ LINES = {
         "lead": "II",
         "label": "V",
         "probs": {"N": 0.02, "S": 0.02, "V": 0.92, "F": 0.02, "Q": 0.02},
+        "confidence": 0.9123,
         "model": "m1",
         "rr_s": 0.8123,
         "hr_bpm": 75.0,
@@ -114,7 +115,7 @@ def test_the_line_of_each_event(kind: str) -> None:
 
 def test_what_is_not_known_is_null() -> None:
     unknown = StreamInfo("s1", 250.0, ("I",))
-    first = Classified(unknown, "I", Beat(5, 0.02, None, None, 0.5, ()), "N", ("N",), (1.0,), "m", 0.5, 9)
+    first = Classified(unknown, "I", Beat(5, 0.02, None, None, 0.5, ()), "N", ("N",), (1.0,), 1.0, "m", 0.5, 9)
     line = as_json(first)
     assert (line["utc"], line["rr_s"], line["hr_bpm"]) == (None, None, None)
     assert as_json(LinkEvent("connected", "x"))["stream"] is None
@@ -311,8 +312,8 @@ def console(*events: Event, colour: bool = False) -> list[str]:
 
 def test_a_beat_is_a_line() -> None:
     (line,) = console(beat(flags=("learning", "reject")))
-    assert line.split() == ["0:02.00", "V", "0.92", "812", "ms", "75", "/min", "861", "ms", "learning", "reject"]
-    first = Classified(STREAM, "I", Beat(5, 0.02, None, None, 0.5, ()), "normal", ("normal",), (1.0,), "m", 0.5, 9)
+    assert line.split() == ["0:02.00", "V", "0.91", "812", "ms", "75", "/min", "861", "ms", "learning", "reject"]
+    first = Classified(STREAM, "I", Beat(5, 0.02, None, None, 0.5, ()), "normal", ("normal",), (1.0,), 1.0, "m", 0.5, 9)
     assert console(first)[0].split() == ["0:00.02", "normal", "1.00", "--", "--", "500", "ms"]
     heading, second = console(EVENTS["model"], beat())[1:]
     assert heading.index("label") == second.index("V")
@@ -331,7 +332,7 @@ def test_a_beat_is_a_line() -> None:
     ],
 )
 def test_times_as_a_clock(t_s: float, text: str) -> None:
-    event = Classified(STREAM, "I", Beat(0, t_s, None, None, 0.5, ()), "N", ("N",), (1.0,), "m", 0.5, 9)
+    event = Classified(STREAM, "I", Beat(0, t_s, None, None, 0.5, ()), "N", ("N",), (1.0,), 1.0, "m", 0.5, 9)
     assert console(event)[0].split()[0] == text
 
 

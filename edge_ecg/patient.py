@@ -1,0 +1,147 @@
+"""What is known of one patient, kept in a file from run to run. Whose it is, the user says."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from edge_ecg.config import PatientSettings
+from edge_ecg.context.memory import PatientMemory
+from edge_ecg.context.saved import About, pack_memory, unpack_memory
+from edge_ecg.context.tracker import LEARNT
+from edge_ecg.errors import DataError
+from edge_ecg.types import Event, LinkEvent
+
+__all__ = ["PatientFile", "patients_folder"]
+
+SAVE_EVERY_S = 60.0
+"""Of stream time."""
+
+
+def patients_folder(settings: PatientSettings) -> Path:
+    """Where the files of patients are."""
+    if settings.folder is not None:
+        return Path(os.path.expanduser(settings.folder))
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("edge-ecg")) / "patients"
+
+
+class PatientFile:
+    """Takes up what was kept of a patient, and keeps what is learnt; a sink, so that it is told how time goes by.
+
+    It saves each minute of stream time and at the end, once it knows the patient; until then an older file stays.
+    What cannot be read or written is told and never ends a run.
+
+    Parameters
+    ----------
+    name
+        What the patient is called; a `PatientSettings` has checked it.
+    settings
+        Where it is kept, and for how long it is good.
+    lead
+        Name of the lead, with a minus when it is turned upside down: in another lead a patient looks otherwise.
+    tell
+        Takes a line for the user.
+    forget
+        Remove what was kept.
+    clock
+        Wall clock, s since 1970 UTC.
+
+    Attributes
+    ----------
+    memory
+        What is known; a pipeline goes on writing into it.
+    """
+
+    lasting: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        name: str,
+        settings: PatientSettings,
+        lead: str,
+        tell: Callable[[str], None],
+        *,
+        forget: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._name, self._lead, self._max_age_h = name, lead, settings.max_age_h
+        self._file = patients_folder(settings) / f"{name}.npz"
+        self._clock = clock
+        self._tell = tell
+        self._stream, self._saved_at_s = "", 0.0
+        self._failing = False
+        self.memory = PatientMemory()
+        if forget:
+            self._forget()
+        else:
+            self._take_up()
+
+    def emit(self, event: Event) -> None:
+        """Save when a minute has gone by since the last time."""
+        if isinstance(event, LinkEvent):
+            return
+        t_s = event.at_index / event.stream.fs_hz
+        if event.stream.stream != self._stream:
+            self._stream, self._saved_at_s = event.stream.stream, t_s
+        elif t_s >= self._saved_at_s + SAVE_EVERY_S:
+            self._saved_at_s = t_s
+            self._save()
+
+    def close(self) -> None:
+        """Save what is known now."""
+        self._save()
+
+    def _say(self, text: str) -> None:
+        self._tell(f"patient   {self._name}: {text}")
+
+    def _take_up(self) -> None:
+        try:
+            memory, about = unpack_memory(self._file.read_bytes())
+        except FileNotFoundError:
+            self._say("not known yet, learnt in about a minute")
+            return
+        except OSError as error:
+            self._say(f"learnt anew: {self._file} cannot be read: {error.strerror or error}")
+            return
+        except DataError as error:
+            self._say(f"learnt anew: {self._file}: {error.message}")
+            return
+        # A board's clock may have gone back since.
+        age_h = abs(self._clock() - about.saved_utc_s) / 3600.0
+        if (about.patient, about.lead) != (self._name, self._lead):
+            self._say(f"learnt anew: what was kept is of {about.patient}, lead {about.lead}, not of lead {self._lead}")
+        elif age_h > self._max_age_h:
+            self._say(f"learnt anew: what was kept is {age_h:.1f} h old, more than {self._max_age_h:g} h")
+        else:
+            self.memory = memory
+            self._say(f"taken up as known {age_h:.1f} h ago; --forget starts anew")
+
+    def _forget(self) -> None:
+        try:
+            self._file.unlink(missing_ok=True)
+        except OSError as error:
+            self._say(f"{self._file} cannot be removed: {error.strerror or error}")
+        self._say("forgotten, learnt anew")
+
+    def _save(self) -> None:
+        if self.memory.intervals.n < LEARNT:
+            return
+        packed = pack_memory(self.memory, About(self._name, self._lead, self._clock()))
+        part = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part.write_bytes(packed)
+            part.replace(self._file)
+            self._failing = False
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            if not self._failing:
+                self._say(f"cannot be kept in {self._file}: {error.strerror or error}. The labels go on")
+            self._failing = True
