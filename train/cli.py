@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from edge_ecg.datasets import data_root
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ConfigError, UsageError
 from edge_ecg.schema import decode
 from train.beat_augment import noise_bank
 from train.load import DATA_SETS, NETWORKS, build_of, load_data
+from train.rhythm_card import summary
 from train.room import check_room
 from train.run import Recipe, RunInfo, find_run, read_run
 from train.run_folder import training_in
@@ -27,9 +30,11 @@ from train.workers import ALONE, join_workers
 
 __all__ = ["train"]
 
+RHYTHM = "rhythm"
+
 
 @click.command()
-@click.option("--network", type=click.Choice(NETWORKS), help="Which network.")
+@click.option("--network", type=click.Choice([*NETWORKS, RHYTHM]), help="Which network; or the rhythm model.")
 @click.option("--data", "dataset", metavar="NAME|DIR", help=f"{', '.join(DATA_SETS)}, or a folder of own data.")
 @click.option("--split", type=click.Choice(SPLITS), default="random", show_default=True, help="Which beats test.")
 @click.option("--fold", type=click.IntRange(0), default=0, show_default=True, help="Of a split in folds, which tests.")
@@ -51,11 +56,15 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
     Example:
       edge-ecg train --network baseline --data mitdb --seed 1
       edge-ecg train --network tiny --data mitdb --teacher mitdb-deep_residual-random-seed1
+      edge-ecg train --network rhythm
       edge-ecg train --resume mitdb-baseline-random-seed1
     """
     given = [p.opts[0] for p in ctx.command.params if p.name in options and _is_given(ctx, str(p.name))]
     if resume and given:
         raise UsageError(f"{', '.join(given)} means nothing with --resume", "A run goes on as it began: leave it out")
+    if options["network"] == RHYTHM:
+        _train_rhythm(given, options["seed"], options["out"], threads)
+        return
     workers = join_workers(threads, lambda line: click.echo(line, err=True)) if strategy else ALONE
     taught_by = options.pop("teacher")
     teacher = _teacher(taught_by, options) if taught_by else None
@@ -89,6 +98,24 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
     if not info.is_done:
         raise KeyboardInterrupt  # As any command ends that was stopped; `fit` has told how to go on.
     click.echo(f"run: {folder}\nnext: edge-ecg convert --int8 {folder}")
+
+
+def _train_rhythm(given: Sequence[str], seed: int, out: Path | None, threads: int) -> None:
+    refused = [name for name in given if name not in ("--network", "--seed", "--out")]
+    if refused:
+        hint = f"Leave it out: it learns from mitdb's DS1, svdb and nsrdb_2h; {', '.join(refused)} is for networks"
+        raise UsageError(f"{', '.join(refused)} means nothing with --network {RHYTHM}", hint)
+    folder = out or runs_root() / f"{RHYTHM}-seed{seed}"
+    check_room("training", memory_bytes=1_500_000_000, disk_bytes=150_000_000, folder=folder)
+    from train.rhythm_run import train_rhythm
+
+    # Neither the folder nor the number of processes changes what comes out.
+    command = f"edge-ecg train --network {RHYTHM} --seed {seed}"
+    with training_in(folder):
+        bundle = train_rhythm(data_root(), seed, folder, command, jobs=threads or os.cpu_count() or 1)
+    for line in summary(bundle.manifest):
+        click.echo(line)
+    click.echo(f"bundle: {bundle.folder}\nnext: edge-ecg models verify {shlex.quote(str(bundle.folder))}")
 
 
 def _is_given(ctx: click.Context, name: str) -> bool:

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import signal
-import sys
 import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +15,7 @@ from edge_ecg.errors import DataError
 from edge_ecg.front import inputs_of_record
 from edge_ecg.infer import Classifier, open_classifier
 from edge_ecg.io import Annotations, read_annotations
-from edge_ecg.labels import AAMI5
+from edge_ecg.labels import AAMI5, OperatingPoint
 from edge_ecg.leads import pick_lead
 from edge_ecg.sources.boards import BoardScale
 from edge_ecg.sources.virtual import board_of_record
@@ -29,6 +23,7 @@ from edge_ecg.types import Classified, SampleBlock, StreamInfo
 from firmware_bridge.simulator import VirtualBoard
 from train.device import hear, label, shutdowns
 from train.noise import NOISES, NORMAL_SYMBOLS, nst_mix, read_noise, second_half
+from train.processes import each_in_turn
 from train.record_run import RecordRun, Task, held, keep
 
 __all__ = ["lead_as_heard", "run_all", "run_record"]
@@ -58,40 +53,12 @@ def run_all(
             runs[k] = kept
             if progress:
                 progress(kept, True)
-    with contextlib.closing(_work([(k, tasks[k]) for k in wanted], min(jobs, len(wanted)))) as work:
+    with contextlib.closing(each_in_turn(run_record, [tasks[k] for k in wanted], min(jobs, len(wanted)))) as work:
         for k, run in work:
-            runs[k] = run
+            runs[wanted[k]] = run
             if progress:
                 progress(run, False)
     return [runs[k] for k in range(len(tasks))]
-
-
-def _work(tasks: list[tuple[int, Task]], jobs: int) -> Generator[tuple[int, RecordRun], None, None]:
-    if jobs <= 1:
-        yield from ((k, run_record(task)) for k, task in tasks)
-        return
-    # Spawned, for fresh interpreters; they shall find the packages of this checkout and no others.
-    root = str(Path(__file__).resolve().parent.parent)
-    sys.path.insert(0, root)
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
-    try:
-        # No more than the workers have in hand: what is queued could not be called back.
-        waiting = iter(tasks)
-        futures = {pool.submit(run_record, task): k for k, task in islice(waiting, jobs)}
-        while futures:
-            for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                futures |= {pool.submit(run_record, task): k for k, task in islice(waiting, 1)}
-                yield futures.pop(future), future.result()
-    except BrokenProcessPool:
-        raise DataError("a worker process was ended from outside", "Short of memory? Try --jobs 1") from None
-    finally:
-        # After Ctrl-C or an error the records under way are finished and kept, the others not begun.
-        pool.shutdown(wait=True, cancel_futures=True)
-        sys.path.remove(root)
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_record(task: Task) -> RecordRun:
@@ -104,7 +71,7 @@ def run_record(task: Task) -> RecordRun:
     """
     inputs_sha256 = task.inputs_sha256()
     notes = _annotations(task.stem)
-    classifier = _classifier(task.bundle)
+    classifier = _classifier(task.bundle, task.operating_point)
     started_s = time.process_time()
     stream, blocks, lead = _heard(task, notes)
     events = label(classifier, stream, blocks, lead)
@@ -114,7 +81,8 @@ def run_record(task: Task) -> RecordRun:
     reference = _in_samples(notes, stream.fs_hz)
     annotated = [r for r, s in zip(reference, notes.symbol, strict=True) if s in AAMI5 and r < len(samples_mv)]
     r_pos = np.array(annotated, np.float64)
-    windows = inputs_of_record(samples_mv, stream.fs_hz, r_pos, classifier.preprocessing)
+    inputs = inputs_of_record(samples_mv, stream.fs_hz, r_pos, classifier.preprocessing)
+    said, _ = classifier.decide(classifier.classify_many(np.stack([b.inputs for b in inputs])))
     run = RecordRun(
         record=task.stem.name,
         inputs_sha256=inputs_sha256,
@@ -130,7 +98,7 @@ def run_record(task: Task) -> RecordRun:
         reference=tuple(reference),
         symbols=notes.symbol,
         annotated=tuple(annotated),
-        annotated_labels=tuple(classifier.labels[int(classifier.classify(w.inputs).argmax())] for w in windows),
+        annotated_labels=tuple(classifier.labels[k] for k in said),
         cpu_s=round(cpu_s, 3),
     )
     keep(task, run)
@@ -179,5 +147,5 @@ def _in_samples(notes: Annotations, fs_hz: float) -> list[int]:
 
 
 @cache
-def _classifier(bundle: str) -> Classifier:
-    return open_classifier(bundle)
+def _classifier(bundle: str, operating_point: OperatingPoint | None) -> Classifier:
+    return open_classifier(bundle, operating_point=operating_point)

@@ -33,8 +33,10 @@ class Outcome:
         The same without the records that hold paced beats.
     device
         Labels of the matched beats of ``classification``, rows are the experts.
+    at_annotated_r
+        EC57 of ``classification``'s records, had every beat been found where the experts put it.
     annotated
-        What the same classifier says of the same beats, its windows cut at the annotated R.
+        What the same classifier says of the same beats, its inputs made at the annotated R.
     annotated_all
         The same over all compared beats, those the detector missed included.
     lag_median_s, lag_max_s
@@ -45,6 +47,7 @@ class Outcome:
 
     detection: Report
     classification: Report
+    at_annotated_r: Report
     device: Confusion
     annotated: Confusion
     annotated_all: Confusion
@@ -64,6 +67,7 @@ class Outcome:
         return {
             "detection": self.detection.to_json(),
             "classification_without_paced": self.classification.to_json(),
+            "classification_at_annotated_r": self.at_annotated_r.to_json(),
             "label_agreement": {
                 "end_to_end": _confusion_json(self.device),
                 "annotated_r": _confusion_json(self.annotated),
@@ -84,6 +88,10 @@ class Outcome:
             "v_ppv": labels.v_ppv,
             "s_se": labels.s_se,
             "s_ppv": labels.s_ppv,
+            "v_se_annotated_r": self.at_annotated_r.gross.v_se,
+            "v_ppv_annotated_r": self.at_annotated_r.gross.v_ppv,
+            "s_se_annotated_r": self.at_annotated_r.gross.s_se,
+            "s_ppv_annotated_r": self.at_annotated_r.gross.s_ppv,
             "agreement": self.device.accuracy,
             "agreement_annotated_r": self.annotated.accuracy,
         }
@@ -97,6 +105,7 @@ class Outcome:
             lines += [f"Classification, without the paced records {left_out}", self.classification.table(), ""]
         else:
             lines += ["Classification: the table above; no record of it has paced beats", ""]
+        lines += ["The same at annotated R", self.at_annotated_r.table(), ""]
         n = int(self.device.counts.sum())
         lines.append(
             f"Labels that agree with the experts, {n} matched beats{f' without {left_out}' if left_out else ''}:"
@@ -142,6 +151,13 @@ def outcome_of(runs: Sequence[RecordRun], rules: Rules) -> Outcome:
     detection = Report(rows, rules)
     classification = detection.without(detection.paced) if detection.paced else detection
     kept = {row.record for row in classification.rows}
+    at_annotated_r = [
+        score_record(
+            run.record, run.reference, run.symbols, run.annotated, run.annotated_labels, run.fs_hz, rules,
+            n_samples=run.n_samples,
+        )
+        for run in runs if run.record in kept
+    ]  # fmt: skip
     device, annotated, annotated_all = [], [], []
     for run in runs:
         if run.record in kept:
@@ -153,6 +169,7 @@ def outcome_of(runs: Sequence[RecordRun], rules: Rules) -> Outcome:
     return Outcome(
         detection=detection,
         classification=classification,
+        at_annotated_r=Report(at_annotated_r, rules, classification.left_out),
         device=_confusion(device),
         annotated=_confusion(annotated),
         annotated_all=_confusion(annotated_all),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edge_ecg.errors import UsageError
+from edge_ecg.labels import OPERATING_POINTS
 from train.load import DATA_SETS
 from train.splits import SPLITS
 from train.window_set import SEGMENTATIONS
@@ -25,6 +26,7 @@ _MODES = {
         "class_map": "--class-map",
         "start_s": "--start",
         "jobs": "--jobs",
+        "operating_point": "--operating-point",
     },
     False: {
         "dataset": "--data",
@@ -56,12 +58,14 @@ _MODES = {
 @click.option("--sturdy", is_flag=True, help="Noise, R jitter, gain, inverted lead too (mitdb; 2 minutes once).")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for what is written; default in EDGE_ECG_RUNS.")
 @click.option("--end-to-end", is_flag=True, help="Records through board bytes, detector and classifier (a bundle).")
-@click.option("--records", metavar="DS1|DS2|all|DIR", default="DS2", show_default=True, help="End to end: which.")
+@click.option("--records", metavar="DS1|DS2|all|svdb|svdb-test|DIR", default="DS2", show_default=True,
+              help="End to end: which records, of mitdb where no other is said.")
 @click.option("--lead", metavar="NAME|N", help="End to end: lead; default MLII, else II, else the first.")
 @click.option("--noise", metavar="ma|bw|em|RECORD", help="End to end: noise to add by the nst protocol.")
 @click.option("--snr", "snr_db", type=float, help="Its strength, 24 to -6 dB.")
 @click.option("--class-map", type=click.Choice(["ec57", "aami5"]), default="ec57", show_default=True)
 @click.option("--start", "start_s", type=click.FloatRange(0), default=300.0, help="Learning period, s; EC57: 300.")
+@click.option("--operating-point", type=click.Choice(OPERATING_POINTS), help="End to end: of a rhythm model.")
 @click.option("--jobs", type=click.IntRange(1), help="End to end: processes; default: one per processor.")
 @click.pass_context
 def evaluate(ctx: click.Context, models: tuple[str, ...], end_to_end: bool, **options: Any) -> None:

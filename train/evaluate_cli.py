@@ -16,22 +16,31 @@ from tqdm import tqdm
 
 from edge_ecg.datasets import data_root
 from edge_ecg.errors import DataError, UsageError
-from edge_ecg.labels import LABEL_SETS
-from edge_ecg.manifest import Bundle, load_bundle
+from edge_ecg.labels import LABEL_SETS, OperatingPoint
+from edge_ecg.manifest import Bundle, load_any
+from edge_ecg.rhythm_manifest import RhythmBundle, RhythmManifest
 from edge_ecg.scoring.rules import Rules
 from train.end_to_end import lead_as_heard, run_all
 from train.end_to_end_report import html_report
 from train.end_to_end_score import Outcome, outcome_of
 from train.looks import append_look
 from train.noise import NOISES, read_noise
-from train.people import only_test_people
+from train.people import SVDB_TEST, only_test_people
+from train.record_files import listed_records
 from train.record_run import Noise, RecordRun, Task
 from train.splits import DS1, DS2
 from train.window_set import runs_root
 
 __all__ = ["RECORD_SETS", "evaluate_end_to_end", "find_records", "noise_of"]
 
-RECORD_SETS = {"DS1": DS1, "DS2": DS2, "all": None}
+RECORD_SETS = {
+    "DS1": ("mitdb", DS1),
+    "DS2": ("mitdb", DS2),
+    "all": ("mitdb", None),
+    "svdb": ("svdb", None),
+    "svdb-test": ("svdb", tuple(sorted(SVDB_TEST))),
+}
+"""Database and records of each set; None: all that its list names."""
 SNR_DB = (-6.0, 24.0)
 SCHEMA = 1
 
@@ -47,23 +56,28 @@ def evaluate_end_to_end(
     class_map: str,
     start_s: float,
     jobs: int,
+    operating_point: OperatingPoint | None,
     as_json: bool,
 ) -> None:
     """Run, score, write the annotation files and the reports, print one of them."""
-    bundle = load_bundle(model)
-    if bundle.manifest.labels != LABEL_SETS["aami5"]:
+    bundle = load_any(model)
+    if operating_point is not None and isinstance(bundle, Bundle):
+        hint = "Leave --operating-point out, or name a rhythm model"
+        raise UsageError(f"{bundle.manifest.id} is a network and has no operating points", hint)
+    if not set(bundle.manifest.labels) <= set(LABEL_SETS["aami5"]):
         raise UsageError(
-            f"{bundle.manifest.id} gives {', '.join(bundle.manifest.labels)}; EC57 wants N, S, V, F, Q",
-            "Name a model of the five classes",
+            f"{bundle.manifest.id} gives {', '.join(bundle.manifest.labels)}; EC57 wants N, S, V, F, Q or some of them",
+            "Name a model of the beat classes",
         )
     added, stems, rules = noise_of(noise, snr_db), find_records(records), Rules(class_map, start_s)
-    folder = out or runs_root() / "end-to-end" / _run_name(bundle, records, lead, added, rules)
-    tasks = [Task(stem.absolute(), str(bundle.folder.absolute()), folder.absolute(), lead, added) for stem in stems]
+    folder = out or runs_root() / "end-to-end" / _run_name(bundle, records, lead, added, rules, operating_point)
+    of_all = (str(bundle.folder.absolute()), folder.absolute(), lead, added, operating_point)
+    tasks = [Task(stem.absolute(), *of_all) for stem in stems]
     runs = _run(tasks, jobs)
     outcome = outcome_of(runs, rules)
     if not any(row.counts.any() for row in outcome.detection.rows):
         raise DataError(f"no beat is compared: no record goes beyond {start_s:g} s", "Compare all of it with --start 0")
-    facts = _facts(bundle, records, runs, rules, added)
+    facts = _facts(bundle, records, runs, rules, added, operating_point)
     table = {"schema": SCHEMA, **facts, **outcome.to_json()}
     _write(folder / "report.json", json.dumps(table, indent=1, ensure_ascii=False) + "\n")
     by_name = dict(zip((run.record for run in runs), tasks, strict=True))
@@ -90,11 +104,11 @@ def find_records(name: str) -> list[Path]:
         No record there, or one without annotations.
     """
     if name in RECORD_SETS:
-        folder, numbers = data_root() / "mitdb", RECORD_SETS[name]
-        if not (folder / "RECORDS").is_file():
-            raise DataError(f"no MIT-BIH Arrhythmia Database in {folder}", "Get it with `edge-ecg data fetch mitdb`")
-        names = (folder / "RECORDS").read_text(encoding="utf-8").split() if numbers is None else map(str, numbers)
-        stems = [folder / record for record in names]
+        database, numbers = RECORD_SETS[name]
+        folder = data_root() / database
+        stems = listed_records(folder, database, f"edge-ecg data fetch {database}")
+        if numbers is not None:
+            stems = [folder / str(number) for number in numbers]
     else:
         folder = Path(name).expanduser()
         if not folder.is_dir():
@@ -161,11 +175,10 @@ def _run(tasks: Sequence[Task], jobs: int) -> list[RecordRun]:
 
 
 def _facts(
-    bundle: Bundle, records: str, runs: Sequence[RecordRun], rules: Rules, noise: Noise | None
-) -> dict[str, str]:
+    bundle: Bundle | RhythmBundle, records: str, runs: Sequence[RecordRun], rules: Rules, noise: Noise | None,
+    operating_point: OperatingPoint | None,
+) -> dict[str, str]:  # fmt: skip
     manifest = bundle.manifest
-    both = "patients stand on BOTH sides of it" if manifest.patients_on_both_sides else "no patient on both sides"
-    warned = _learned(manifest.dataset, manifest.split, runs, records)
     part = "second half of " if noise and noise.name in NOISES else ""
     leads = {lead: [r.record for r in runs if r.lead == lead] for lead in dict.fromkeys(r.lead for r in runs)}
     usual = max(leads, key=lambda lead: len(leads[lead]))
@@ -173,7 +186,8 @@ def _facts(
     return {
         "model": manifest.id,
         "model_sha256": manifest.sha256,
-        "trained_on": f"{manifest.dataset}, {manifest.split} split: {both}{warned}",
+        **({"operating_point": operating_point or "balanced"} if isinstance(bundle, RhythmBundle) else {}),
+        "trained_on": _trained_on(bundle) + _learned(bundle, runs, records),
         "records": f"{records} ({len(runs)})",
         "lead": "; ".join([usual or "(no name)", *others]),
         "noise": f"{part}{noise.name}, {noise.snr_db:g} dB, nst protocol" if noise else "none added",
@@ -182,25 +196,43 @@ def _facts(
     }
 
 
-def _learned(dataset: str, split: str, runs: Sequence[RecordRun], records: str) -> str:
+def _trained_on(bundle: Bundle | RhythmBundle) -> str:
+    if isinstance(bundle, RhythmBundle):
+        databases = sorted({record.partition("/")[0] for record in bundle.manifest.records})
+        return f"{len(bundle.manifest.records)} records of {', '.join(databases)}"
+    m = bundle.manifest
+    both = "patients stand on BOTH sides of it" if m.patients_on_both_sides else "no patient on both sides"
+    return f"{m.dataset}, {m.split} split: {both}"
+
+
+def _learned(bundle: Bundle | RhythmBundle, runs: Sequence[RecordRun], records: str) -> str:
     """A warning when the scored people took part in the training of the model."""
-    if dataset != "mitdb":
-        return ""
-    mitdb = records in RECORD_SETS or Path(records).expanduser().resolve().name == "mitdb"
-    learned = [r.record for r in runs if mitdb and (split == "random" or r.record in map(str, DS1))]
+    database = RECORD_SETS[records][0] if records in RECORD_SETS else Path(records).expanduser().resolve().name
+    learned = [run.record for run in runs if _has_learned(bundle, database, run.record)]
     if not learned:
         return ""
     who = "all of these records" if len(learned) == len(runs) else f"{len(learned)} of these records"
     return f". Beats of {who} took part in training: its labels here are no test"
 
 
-def _run_name(bundle: Bundle, records: str, lead: str | None, noise: Noise | None, rules: Rules) -> str:
+def _has_learned(bundle: Bundle | RhythmBundle, database: str, record: str) -> bool:
+    m = bundle.manifest
+    if isinstance(m, RhythmManifest):
+        return m.learned(database, record)
+    return m.dataset == database and (m.split == "random" or record in map(str, DS1))
+
+
+def _run_name(
+    bundle: Bundle | RhythmBundle, records: str, lead: str | None, noise: Noise | None, rules: Rules,
+    operating_point: OperatingPoint | None,
+) -> str:  # fmt: skip
     """Another for each thing asked: no report replaces one of other records or rules."""
     of = records
     if records not in RECORD_SETS:
         folder = Path(records).expanduser().resolve()
         of = f"{folder.name}-{zlib.crc32(str(folder).encode()):08x}"
-    parts = [bundle.manifest.id, of, *([f"lead-{lead}"] if lead else [])]
+    parts = [bundle.manifest.id, *([operating_point] if operating_point else [])]
+    parts += [of, *([f"lead-{lead}"] if lead else [])]
     parts += [rules.class_map, f"from{rules.start_s:g}s"] if rules != Rules() else []
     if noise:
         parts += [Path(noise.name).name, f"{noise.snr_db:g}dB"]

@@ -14,7 +14,8 @@ import edge_ecg
 from edge_ecg.datasets import data_root
 from edge_ecg.errors import DataError, EdgeEcgError
 from edge_ecg.io import Annotations, read_header, write_annotations
-from edge_ecg.manifest import load_bundle
+from edge_ecg.labels import OperatingPoint
+from edge_ecg.manifest import load_any
 from edge_ecg.schema import decode
 from firmware_bridge import wire
 from train.noise import NOISES
@@ -34,13 +35,14 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One record to run: a path without suffix, what labels it, the folder that takes its results."""
+    """One record to run: a path without suffix, what labels it and how, the folder that takes its results."""
 
     stem: Path
     bundle: str
     out: Path
     lead: str | None = None
     noise: Noise | None = None
+    operating_point: OperatingPoint | None = None
 
     @property
     def result_file(self) -> Path:
@@ -49,9 +51,9 @@ class Task:
 
     def inputs_sha256(self) -> str:
         """Changes with all that the result depends on: record, model, options, and the code itself."""
-        digest = hashlib.sha256(f"{_code_sha256()} {load_bundle(self.bundle).manifest.sha256} {self.lead}".encode())
+        digest = hashlib.sha256(f"{_code_sha256()} {load_any(self.bundle).manifest.sha256} {self.lead}".encode())
         files = [self.stem, *([_noise_stem(self.noise.name)] if self.noise else [])]
-        digest.update(repr(self.noise).encode())
+        digest.update(repr((self.noise, self.operating_point)).encode())
         for stem in files:
             header = stem.with_name(f"{stem.name}.hea")
             signals = {stem.parent / s.file_name for s in read_header(stem).signals}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -96,6 +97,15 @@ class Report:
         return means
 
     @property
+    def median(self) -> dict[str, float | None]:
+        """Median over the records of each of `FIGURES`: what to expect of one patient."""
+        medians: dict[str, float | None] = {}
+        for name in FIGURES:
+            values = [v for row in self.rows if (v := getattr(row, name)) is not None]
+            medians[name] = statistics.median(values) if values else None
+        return medians
+
+    @property
     def paced(self) -> tuple[str, ...]:
         """Records among the rows that hold paced beats."""
         return tuple(row.record for row in self.rows if row.n_paced)
@@ -126,6 +136,7 @@ class Report:
             ],
             "gross": _score_json(self.gross),
             "average": self.average,
+            "median": self.median,
             "left_out": dict(self.left_out),
             "paced": list(self.paced),
         }
@@ -142,13 +153,14 @@ class Report:
         return notes
 
     def _beats(self) -> list[str]:
-        gross, average = self.gross, self.average
+        gross = self.gross
         lines = [
             ["Record", *_COLUMNS, *RATES, "RR err"],
             *([row.record, *_cells(row), *_rates(row.figures())] for row in self.rows),
             ["Sum", *_cells(gross), *[""] * (len(RATES) + 1)],
             ["Gross", *[""] * len(_COLUMNS), *_rates(gross.figures())],
-            ["Average", *[""] * len(_COLUMNS), *_rates(average)],
+            ["Average", *[""] * len(_COLUMNS), *_rates(self.average)],
+            ["Median", *[""] * len(_COLUMNS), *_rates(self.median)],
         ]
         judged = gross.matched + gross.missed + gross.missed_in_shutdown
         v, s = int(gross.counts[2].sum()), int(gross.counts[1].sum())

@@ -58,6 +58,7 @@ def test_gross_rr_error_is_pooled_before_the_root():
     report = Report([still, off], WHOLE)
     assert report.gross.rr_error_ms == pytest.approx(math.sqrt(40**2 / 2))
     assert report.average["rr_error_ms"] == 20.0
+    assert report.median["rr_error_ms"] == 20.0
 
 
 def test_one_table_never_mixes_rules():
@@ -98,13 +99,16 @@ def test_table_has_the_columns_of_sumstats():
     assert lines[0] == WHOLE.text
     at = next(k for k, line in enumerate(lines) if line.startswith("Record"))
     assert " ".join(lines[at].split()) == HEAD
-    first, second, rule, sums, gross, average, count = (" ".join(lines[at + k].split()) for k in range(1, 8))
+    first, second, rule, sums, gross, average, median, count = (
+        " ".join(lines[at + k].split()) for k in range(1, 9)
+    )
     assert first == "100 1 0 0 0 0 0 0 0 0 0 1 0 1 0 0 0 0 1 0 75.00 100.00 50.00 50.00 - - 10.00"
     assert second == "200 6 0 0 0 0 0 0 0 0 1 0 0 0 0 1 0 0 0 0 100.00 75.00 - 0.00 - 0.00 10.00"
     assert set(rule) == {"_"}
     assert sums == "Sum 7 0 0 0 0 0 0 0 0 1 1 0 1 0 1 0 0 1 0"
     assert gross == "Gross 90.00 81.82 50.00 33.33 - 0.00 10.00"
     assert average == "Average 87.50 87.50 50.00 25.00 - 0.00 10.00"
+    assert median == "Median 87.50 87.50 50.00 25.00 - 0.00 10.00"
     assert count.startswith("Beats: 10 V: 2 S: 0 in 2 records;")
 
 
