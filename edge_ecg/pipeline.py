@@ -2,7 +2,8 @@
 
 Two branches, joined by sample index with their delays compensated: the beat detector on the source's own rate,
 and the front end that makes the model's input of each detected R. Every detected R gives exactly one beat event.
-Beside them a meter judges each second: while the signal is unusable, beats are flagged `reject`.
+Beside them a meter judges each second (while the signal is unusable, beats are flagged `reject`), and what comes of all
+that goes to the rhythm's branch, which tells what it amounts to.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from edge_ecg.dsp.quality import QualityMeter, Shutdown, ShutdownChange
 from edge_ecg.errors import SourceError
 from edge_ecg.front import BeatInput, front_end_of
 from edge_ecg.infer import Classifier
+from edge_ecg.rhythm_branch import RhythmBranch
 from edge_ecg.types import (
     Beat,
     Classified,
@@ -44,8 +46,9 @@ _STEP_S = 60.0
 """Long blocks are worked on in steps of this: memory is bounded, and a step's own cost small."""
 _SHAPE = ("shape",)
 """Why the detector's own gate mistrusts beats: they are too unlike each other."""
-_WHILE_LEARNING = 0.5
-"""Of the confidence that a model has in itself: it was fitted on what is known of a patient, or a signal, later."""
+_HARDLY_KNOWN = 0.5
+"""Of the confidence that a model has in itself, while it learns (it was fitted on what is known of a patient, or a
+signal, later), and while there may be no beats at all but flutter or fibrillation."""
 
 
 class Pipeline:
@@ -95,6 +98,7 @@ class Pipeline:
         self._sign = -1.0 if invert else 1.0
         self._detector = QrsDetector(stream.fs_hz, nets or shipped_nets())
         self._front = front_end_of(classifier.preprocessing, stream.fs_hz, memory)
+        self._rhythm = RhythmBranch(stream, classifier.preprocessing, memory)
         self._next_index: int | None = None
         self._seen_index = 0
         self._last_mv = 0.0
@@ -135,9 +139,11 @@ class Pipeline:
         return [*events, GapEvent(self._stream, self._seen_index, n_lost, interpolated=False)] if n_lost > 0 else events
 
     def _end_stretch(self) -> list[Event]:
+        assert self._next_index is not None
         events = self._take(self._detector.flush(), [])
         events += self._label(self._front.ready())
         events += self._label(self._front.flush())
+        events += self._rhythm.follow(self._next_index - 1)
         return sorted(events, key=_completed_at)
 
     def _runs(self, block: SampleBlock) -> list[tuple[int, NDArray[np.float64]]]:
@@ -166,6 +172,7 @@ class Pipeline:
             self._detector.resume(first, 0.0)
             self._front.resume(first)
             self._meter.resume(first, 0.0)
+            self._rhythm.resume(first, 0)
         lead = self._stream.leads[self._lead]
         return ModelEvent(self._stream, first, lead, self._classifier.model_id, self._classifier.sha256)
 
@@ -176,7 +183,11 @@ class Pipeline:
             self._lead_off = off
         if off:
             self._suspect_samples(first, first + n, "lead_off")
-        return [LeadOffEvent(self._stream, first, bool(off))] if changed else []
+        if not changed:
+            return []
+        event = LeadOffEvent(self._stream, first, bool(off))
+        self._rhythm.hear(first, event)
+        return [event]
 
     def _gap(self, first: int, samples: NDArray[np.float64]) -> list[Event]:
         assert self._next_index is not None
@@ -191,6 +202,7 @@ class Pipeline:
         self._detector.resume(first, n_lost / self._stream.fs_hz)
         self._front.resume(first)
         self._meter.resume(first, n_lost / self._stream.fs_hz)
+        events += self._rhythm.resume(first, n_lost)
         self._next_index = self._at_index = first
         return [*events, GapEvent(self._stream, first, n_lost, interpolated=False)]
 
@@ -207,12 +219,14 @@ class Pipeline:
         self._next_index += len(samples)
         self._last_mv = float(samples[-1])
         self._front.feed(samples)
+        self._rhythm.feed(samples)
         seconds = self._meter.feed(samples)
         self._seconds += [(s.last_index, s.quality) for s in seconds]
         changes = [change for second in seconds if (change := self._shutdown.feed(second))]
         self._shutdowns += changes
         events = self._take(self._detector.feed(samples), changes)
         events += self._label(self._front.ready())
+        events += self._rhythm.follow(self._next_index - 1)
         # A long block completes several things at once: tell them in the order a short one would.
         return sorted(events, key=_completed_at)
 
@@ -229,6 +243,7 @@ class Pipeline:
         for d in detections:
             self._front.push_r(d.r_pos, d.decided_at)
             self._detections.append(d)
+            self._rhythm.hear(d.decided_at, d)
         told = [(c.at_index, c.sample, "meter", c.causes if c.unusable else (), c.quality) for c in changes]
         told += [(d.decided_at, round(d.r_pos), "gate", _SHAPE if d.reject else (), d.gate) for d in detections]
         events: list[Event] = []
@@ -241,7 +256,9 @@ class Pipeline:
             self._noise_told_at = max(self._noise_told_at, sample)
             if any(self._noisy_by.values()) != was_noisy:
                 at_sample, noisy = self._noise_told_at, not was_noisy
-                events.append(QualityEvent(self._stream, at_index, at_sample, noisy, round(quality, 4), causes))
+                event = QualityEvent(self._stream, at_index, at_sample, noisy, round(quality, 4), causes)
+                self._rhythm.hear(at_index, event)
+                events.append(event)
         return events
 
     def _label(self, beats: Sequence[BeatInput]) -> list[Event]:
@@ -255,25 +272,27 @@ class Pipeline:
         events: list[Event] = []
         decided = zip(beats, probs.tolist(), classes.tolist(), confidences.tolist(), strict=True)
         for b, of_beat, best, confidence in decided:
-            sure = confidence * (_WHILE_LEARNING if b.learning else 1.0)
             detection = self._detections.popleft()
             # That it is cut short is known with the last sample there is.
             seen_index = self._next_index - 1 if b.short else b.needed_index
             self._at_index = max(self._at_index, seen_index, detection.decided_at)
-            events.append(
-                Classified(
-                    stream=stream,
-                    lead=lead,
-                    beat=self._beat(b, detection, seen_index, self._at_index, unsure=sure < self._min_confidence),
-                    label=labels[best],
-                    labels=labels,
-                    probs=tuple(of_beat),
-                    confidence=sure,
-                    model_id=classifier.model_id,
-                    lag_s=(self._at_index - detection.r_pos) / stream.fs_hz,
-                    at_index=self._at_index,
-                )
+            in_flutter = self._rhythm.is_flutter(detection.r_pos, self._at_index)
+            sure = confidence * (_HARDLY_KNOWN if b.learning or in_flutter else 1.0)
+            unsure = in_flutter or sure < self._min_confidence
+            event = Classified(
+                stream=stream,
+                lead=lead,
+                beat=self._beat(b, detection, seen_index, self._at_index, unsure=unsure),
+                label=labels[best],
+                labels=labels,
+                probs=tuple(of_beat),
+                confidence=sure,
+                model_id=classifier.model_id,
+                lag_s=(self._at_index - detection.r_pos) / stream.fs_hz,
+                at_index=self._at_index,
             )
+            self._rhythm.hear(self._at_index, (event, b))
+            events.append(event)
         return events
 
     def _beat(self, b: BeatInput, d: Detection, seen_index: int, at_index: int, *, unsure: bool) -> Beat:

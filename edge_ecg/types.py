@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 __all__ = [
     "Beat",
     "Classified",
+    "EpisodeEvent",
     "Event",
     "GapEvent",
     "LeadOffEvent",
     "LinkEvent",
     "ModelEvent",
     "QualityEvent",
+    "RhythmEvent",
     "SampleBlock",
     "StreamInfo",
 ]
@@ -185,6 +187,49 @@ class QualityEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class RhythmEvent:
+    """From ``sample`` on the rhythm is ``state``; known with sample ``at_index``.
+
+    Attributes
+    ----------
+    state
+        ``sinus``, ``af_suspected``, ``atrial_suspected``, ``fibrillation_suspected`` (flutter or fibrillation of the
+        ventricles) or ``unknown``. With a model that does not follow the patient only the last two are told.
+    score
+        0..1, how much speaks for it; 0 for ``unknown``, but where fibrillation has just gone.
+    """
+
+    stream: StreamInfo
+    at_index: int
+    sample: int
+    state: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeEvent:
+    """A run of ectopic beats or a pause, from ``sample`` on: at its begin, and when it is over.
+
+    Attributes
+    ----------
+    kind
+        ``v_run``, ``s_run`` or ``pause``.
+    n_beats
+        Ectopic beats so far; 0 for a pause.
+    length_s
+        From the first to the last R so far, s.
+    """
+
+    stream: StreamInfo
+    at_index: int
+    sample: int
+    kind: str
+    over: bool
+    n_beats: int
+    length_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LinkEvent:
     """The source says: ``connected``, ``ended`` (in order), ``lost`` (it went away), ``error`` (the board's own)."""
 
@@ -204,4 +249,6 @@ class ModelEvent:
     sha256: str
 
 
-Event = Classified | GapEvent | LeadOffEvent | QualityEvent | LinkEvent | ModelEvent
+Event = (
+    Classified | GapEvent | LeadOffEvent | QualityEvent | RhythmEvent | EpisodeEvent | LinkEvent | ModelEvent
+)

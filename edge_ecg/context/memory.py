@@ -1,4 +1,4 @@
-"""All that is remembered of a patient: intervals and shapes. Bounded; can be saved and taken up again."""
+"""All that is remembered of a patient: intervals, shapes, rhythm. Bounded; can be saved and taken up again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.context.intervals import Intervals, log_pre
+from edge_ecg.context.rhythm.irregularity import Irregularity
+from edge_ecg.context.rhythm.share import AtrialShare
 from edge_ecg.context.shapes import Shapes
 
 __all__ = ["FS_HZ", "PatientMemory"]
@@ -18,28 +20,33 @@ _FIRST_RR_S = 0.8
 
 
 class PatientMemory:
-    """What a patient's beats have been so far."""
+    """What a patient's beats have been so far, and their rhythm, which `edge_ecg.context.rhythm.watch` goes on with."""
 
     def __init__(self) -> None:
         self.intervals = Intervals()
         self.shapes = Shapes()
+        self.irregularity = Irregularity()
+        self.share = AtrialShare()
         self._was_dominant = False
 
     def state(self) -> dict[str, NDArray[np.float64]]:
         """All of it, as arrays by name; under 200 KB."""
-        parts = {"intervals": self.intervals.state(), "shapes": self.shapes.state()}
-        named = {f"{part}.{name}": array for part, held in parts.items() for name, array in held.items()}
+        named = {f"{name}.{key}": array for name, part in self._parts().items() for key, array in part.state().items()}
         return {**named, "was_dominant": np.array([float(self._was_dominant)])}
 
     @classmethod
     def of(cls, state: Mapping[str, NDArray[np.float64]]) -> PatientMemory:
         """The memory that had this `state`."""
         memory = cls()
-        for part in (memory.intervals, memory.shapes):
-            prefix = "intervals." if part is memory.intervals else "shapes."
-            part.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        for name, part in memory._parts().items():
+            part.restore({k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")})
         memory._was_dominant = bool(state["was_dominant"][0])
         return memory
+
+    def _parts(self) -> dict[str, Intervals | Shapes | Irregularity | AtrialShare]:
+        return {
+            "intervals": self.intervals, "shapes": self.shapes, "irregularity": self.irregularity, "share": self.share,
+        }  # fmt: skip
 
     def take(
         self, segment: NDArray[np.float64], pre_s: float | None, post_s: float | None

@@ -4,12 +4,37 @@ from __future__ import annotations
 
 from typing import ClassVar, TextIO
 
-from edge_ecg.types import Classified, Event, GapEvent, LeadOffEvent, LinkEvent, ModelEvent, QualityEvent
+from edge_ecg.types import (
+    Classified,
+    EpisodeEvent,
+    Event,
+    GapEvent,
+    LeadOffEvent,
+    LinkEvent,
+    ModelEvent,
+    QualityEvent,
+    RhythmEvent,
+)
 
 __all__ = ["ConsoleSink"]
 
 _COLOURS = {"N": "32", "normal": "32", "S": "33", "V": "31", "abnormal": "31", "F": "35", "Q": "36"}
+_STATES = {
+    "sinus": "sinus",
+    "af_suspected": "atrial fibrillation suspected",
+    "atrial_suspected": "sustained atrial rhythm, or very many supraventricular beats, suspected",
+    "fibrillation_suspected": "VENTRICULAR FLUTTER OR FIBRILLATION SUSPECTED: labels mean little",
+    "unknown": "not known",
+}
+_KINDS = {"v_run": "run of ventricular beats", "s_run": "run of supraventricular beats", "pause": "pause"}
 _HEADING = f"{'time':>10}  {'label':<8} {'sure':>5}  {'R-R':>7}  {'heart rate':>11}  {'delay':>8}"
+
+
+def _episode(event: EpisodeEvent) -> str:
+    what = _KINDS[event.kind]
+    if event.kind == "pause":
+        return f"{what} of {event.length_s:.1f} s" if event.over else f"{what}, no beat for {event.length_s:.1f} s"
+    return f"{what}, {event.n_beats} in {event.length_s:.1f} s" if event.over else f"{what} begins"
 
 
 class ConsoleSink:
@@ -62,6 +87,10 @@ class ConsoleSink:
                 why = f" ({', '.join(event.causes)})" if event.causes else ""
                 what = f"noisy{why}: beats are marked reject" if event.noisy else "good again"
                 return self._remark(event.sample / event.stream.fs_hz, f"signal {what}")
+            case RhythmEvent():
+                return self._remark(event.sample / event.stream.fs_hz, f"rhythm: {_STATES[event.state]}")
+            case EpisodeEvent():
+                return self._remark(event.sample / event.stream.fs_hz, _episode(event))
             case ModelEvent():
                 scale = "" if event.stream.calibrated else ", amplitudes not calibrated"
                 return (

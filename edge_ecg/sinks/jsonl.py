@@ -12,12 +12,14 @@ from typing import Any, ClassVar, TextIO
 from edge_ecg.errors import UsageError
 from edge_ecg.types import (
     Classified,
+    EpisodeEvent,
     Event,
     GapEvent,
     LeadOffEvent,
     LinkEvent,
     ModelEvent,
     QualityEvent,
+    RhythmEvent,
     StreamInfo,
 )
 
@@ -67,6 +69,20 @@ def as_json(event: Event) -> dict[str, Any]:
                 "noisy": event.noisy,
                 "quality": round(event.quality, 3),
                 "causes": list(event.causes),
+            }
+        case RhythmEvent():
+            return {
+                **_head("rhythm", event.stream, event.sample),
+                "state": event.state,
+                "score": round(event.score, 3),
+            }
+        case EpisodeEvent():
+            return {
+                **_head("episode", event.stream, event.sample),
+                "kind": event.kind,
+                "over": event.over,
+                "beats": event.n_beats,
+                "length_s": round(event.length_s, 3),
             }
         case ModelEvent():
             return {

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_ecg.context.fibrillation import FibrillationChange
+from edge_ecg.context.memory import PatientMemory
 from edge_ecg.context.rhythm.episodes import Episode
 from edge_ecg.context.rhythm.watch import STATES, RhythmBeat, RhythmChange, RhythmEvent, RhythmWatch
 from edge_ecg.context.tracker import COLUMNS, LEARNT, ContextParams
@@ -274,40 +275,39 @@ def test_fibrillation_of_the_ventricles_comes_before_all_else() -> None:
     assert [(e.kind, e.over) for e in episodes(events)] == [("v_run", False), ("v_run", True)]
 
 
+def watch_of(memory: PatientMemory, fs_hz: float = FS_HZ) -> RhythmWatch:
+    return RhythmWatch(fs_hz, memory.irregularity, memory.share)
+
+
 def test_what_was_suspected_is_named_again_soon_after_a_restart() -> None:
-    before = RhythmWatch(FS_HZ)
-    told(Heart().beats(IRREGULAR_S[:200], x=NO_P), before)
-    memory = before.memory()
-    assert sum(array.nbytes for array in memory.values()) < 3000
-    again = RhythmWatch(500.0)
-    again.restore({name: array.copy() for name, array in memory.items()})
-    events = told(Heart(500.0).beats(IRREGULAR_S[200:220], x=NO_P), again)
+    memory = PatientMemory()
+    told(Heart().beats(IRREGULAR_S[:200], x=NO_P), watch_of(memory))
+    state = {name: array.copy() for name, array in memory.state().items()}
+    events = told(Heart(500.0).beats(IRREGULAR_S[200:220], x=NO_P), watch_of(PatientMemory.of(state), 500.0))
     assert states(events) == [AF]
-    assert all(np.array_equal(memory[name], array) for name, array in before.memory().items())
+    assert all(np.array_equal(state[name], array) for name, array in memory.state().items())
 
 
 def test_a_restart_changes_nothing_but_a_few_beats() -> None:
     heart, rest = Heart().beats([1.0] * 80).beats([0.7] * 60, x=OTHER_P), Heart().beats([0.7] * 60, x=OTHER_P)
-    before = RhythmWatch(FS_HZ)
-    told(heart, before)
-    again = RhythmWatch(FS_HZ)
-    again.restore(before.memory())
-    assert states(told(rest, again))[0] == ATRIAL
+    memory = PatientMemory()
+    told(heart, watch_of(memory))
+    assert states(told(rest, watch_of(PatientMemory.of(memory.state()))))[0] == ATRIAL
     assert states(told(rest)) == [SINUS]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_damaged_memory_is_refused_or_survived(data: st.DataObject) -> None:
-    memory = RhythmWatch(FS_HZ).memory()
-    for name in memory:
-        memory[name] = np.array(data.draw(st.lists(st.floats(-1e300, 1e300), max_size=300)))
-    watch = RhythmWatch(FS_HZ)
+    state = PatientMemory().state()
+    for name in state:
+        if name.startswith(("irregularity.", "share.")):
+            state[name] = np.array(data.draw(st.lists(st.floats(-1e300, 1e300), max_size=300)))
     try:
-        watch.restore(memory)
+        memory = PatientMemory.of(state)
     except ValueError:
         return
-    check(told(Heart().beats([0.8] * 20, "S"), watch))
+    check(told(Heart().beats([0.8] * 20, "S"), watch_of(memory)))
 
 
 @pytest.mark.parametrize("fs_hz", [0.0, -1.0, float("nan")])

@@ -7,7 +7,6 @@ known; then the events are the same, bit for bit, however the stream was cut.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,15 +87,18 @@ class RhythmWatch:
     ----------
     fs_hz
         Rate of the samples that positions count, Hz.
-    irregularity
-        What tells atrial fibrillation; None: as it was fitted.
+    irregularity, share
+        What is remembered of the patient, and goes on being; None: nothing. The rhythm is named again when
+        `FEWEST_BEATS` have been seen.
     """
 
-    def __init__(self, fs_hz: float, irregularity: Irregularity | None = None) -> None:
+    def __init__(
+        self, fs_hz: float, irregularity: Irregularity | None = None, share: AtrialShare | None = None
+    ) -> None:
         if not fs_hz > 0.0:
             raise ValueError(f"a rate is above 0 Hz, not {fs_hz:g} Hz")
         self._fs_hz = fs_hz
-        self._irregularity, self._share = irregularity or Irregularity(), AtrialShare()
+        self._irregularity, self._share = irregularity or Irregularity(), share or AtrialShare()
         self._runs, self._pauses = Runs(fs_hz), Pauses(fs_hz)
         self._unusable: set[str] = set()
         self._flutter: FibrillationChange | None = None
@@ -110,22 +112,6 @@ class RhythmWatch:
     def state(self) -> str:
         """The rhythm that was told last; `UNKNOWN` at first, without an event."""
         return self._state
-
-    def memory(self) -> dict[str, NDArray[np.float64]]:
-        """What is remembered of the patient, as arrays by name; under 3 KB. Positions are the stream's, and are not."""
-        parts = {"irregularity": self._irregularity.state(), "share": self._share.state()}
-        return {f"{part}.{name}": array for part, held in parts.items() for name, array in held.items()}
-
-    def restore(self, memory: Mapping[str, NDArray[np.float64]]) -> None:
-        """Remember that instead; the rhythm is named again when `FEWEST_BEATS` have been seen.
-
-        Raises
-        ------
-        ValueError, KeyError
-            It is no `memory`. Whoever reads it from a file has seen to it that all of it is finite.
-        """
-        for name, part in (("irregularity.", self._irregularity), ("share.", self._share)):
-            part.restore({k.removeprefix(name): v for k, v in memory.items() if k.startswith(name)})
 
     def detected(self, r_pos: float, at_index: int) -> list[RhythmEvent]:
         """An R peak, as soon as it is known: for pauses, which do not wait for labels."""

@@ -1,0 +1,130 @@
+"""The third branch of the pipeline: from signal, beats and labels to the rhythm. Pure, as the pipeline is."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ecg.context.fibrillation import FibrillationChange, FibrillationWatch
+from edge_ecg.context.memory import PatientMemory
+from edge_ecg.context.rhythm.episodes import Episode
+from edge_ecg.context.rhythm.watch import FIBRILLATION, UNKNOWN, RhythmBeat, RhythmChange, RhythmWatch
+from edge_ecg.context.tracker import ContextParams
+from edge_ecg.dsp.preprocess import PreprocessParams
+from edge_ecg.dsp.qrs import Detection
+from edge_ecg.front import BeatInput
+from edge_ecg.types import Classified, EpisodeEvent, LeadOffEvent, QualityEvent, RhythmEvent, StreamInfo
+
+__all__ = ["Heard", "RhythmBranch", "Told"]
+
+Told = RhythmEvent | EpisodeEvent
+Heard = Detection | FibrillationChange | tuple[Classified, BeatInput] | QualityEvent | LeadOffEvent
+
+
+class RhythmBranch:
+    """Watches for flutter and fibrillation and, with a model that follows the patient, for the other rhythms.
+
+    Parameters
+    ----------
+    stream
+        What the source says of the samples.
+    params
+        What the model sees of a beat: only features of the patient's own rhythm tell more than fibrillation.
+    memory
+        What is known of the patient already; None: nothing.
+    """
+
+    def __init__(
+        self, stream: StreamInfo, params: PreprocessParams | ContextParams, memory: PatientMemory | None
+    ) -> None:
+        self._stream = stream
+        self._signal = FibrillationWatch(stream.fs_hz)
+        self._watch = None
+        if isinstance(params, ContextParams):
+            known = memory or PatientMemory()
+            self._watch = RhythmWatch(stream.fs_hz, known.irregularity, known.share)
+        self._heard: list[tuple[int, Heard]] = []
+        self._changes: deque[FibrillationChange] = deque()
+
+    def feed(self, samples_mv: NDArray[np.float64]) -> None:
+        """Take the next samples of the lead, ``(n,)`` mV, all finite."""
+        changes = self._signal.feed(samples_mv)
+        self._changes += changes
+        self._heard += [(change.at_index, change) for change in changes]
+
+    def hear(self, at_index: int, what: Heard) -> None:
+        """Take what became known with a sample; in any order within a step, which `follow` ends."""
+        self._heard.append((at_index, what))
+
+    def follow(self, until: int) -> list[Told]:
+        """What all that was heard tells, samples up to ``until`` having been fed."""
+        events: list[Told] = []
+        for at_index, what in sorted(self._heard, key=lambda heard: heard[0]):
+            events += self._followed(at_index, what)
+        self._heard.clear()
+        if self._watch is not None:
+            events += self._events(self._watch.until(until))
+        return events
+
+    def resume(self, first_index: int, n_lost: int) -> list[Told]:
+        """Start again behind a gap, after all before it was followed."""
+        self._signal.resume(first_index)
+        return [] if self._watch is None else self._events(self._watch.gap(first_index, n_lost))
+
+    def is_flutter(self, r_pos: float, at_index: int) -> bool:
+        """Whether a beat lies where flutter or fibrillation is suspected, as far as was known by ``at_index``.
+
+        Beats come in order.
+        """
+        changes = self._changes
+        while len(changes) > 1 and changes[1].at_index <= at_index and changes[1].sample <= r_pos:
+            changes.popleft()
+        first = changes[0] if changes else None
+        return first is not None and first.suspected and first.at_index <= at_index and first.sample <= r_pos
+
+    def _followed(self, at_index: int, what: Heard) -> Sequence[Told]:
+        watch = self._watch
+        if watch is None:
+            return [self._flutter(what)] if isinstance(what, FibrillationChange) else []
+        match what:
+            case FibrillationChange():
+                return self._events(watch.fibrillation(what))
+            case Detection():
+                return self._events(watch.detected(what.r_pos, at_index))
+            case QualityEvent():
+                return self._events(watch.signal(at_index, what.sample, usable=not what.noisy))
+            case LeadOffEvent():
+                return self._events(watch.signal(at_index, at_index, usable=not what.off, cause="lead_off"))
+            case _:
+                event, beat = what
+                flags = event.beat.flags
+                # A label that is not sure is a label still: without it every chain of beats would break.
+                is_noise = "reject" in flags and "unsure" not in flags
+                return self._events(
+                    watch.beat(
+                        RhythmBeat(
+                            at_index, beat.r_pos, beat.rr_s, event.label, beat.inputs,
+                            learning="learning" in flags, reject=is_noise,
+                        )
+                    )
+                )  # fmt: skip
+
+    def _events(self, told: Sequence[RhythmChange | Episode]) -> list[Told]:
+        events: list[Told] = []
+        for one in told:
+            if isinstance(one, RhythmChange):
+                events.append(RhythmEvent(self._stream, one.at_index, one.sample, one.state, round(one.score, 4)))
+            else:
+                events.append(
+                    EpisodeEvent(
+                        self._stream, one.at_index, one.sample, one.kind, one.over, one.n_beats, round(one.length_s, 4)
+                    )
+                )
+        return events
+
+    def _flutter(self, change: FibrillationChange) -> RhythmEvent:
+        state = FIBRILLATION if change.suspected else UNKNOWN
+        return RhythmEvent(self._stream, change.at_index, change.sample, state, round(change.score, 4))
