@@ -45,7 +45,7 @@ def main(check: bool, root: Path, results: Path) -> None:
             if not check:
                 file.write_text(new, encoding="utf-8")
     click.echo(f"{'stale' if check else 'rewritten'}: {', '.join(stale)}" if stale else "all tables are fresh")
-    other = of_other_models([load_bundle(name).manifest for name in shipped_ids()], read_results(results / "training"))
+    other = of_other_models([load_bundle(name).manifest for name in shipped_ids("network")], read_results(results / "training"))
     if other:
         told = "not of the models that ship: {}; run `python -m benchmarks.training`, and remove those of models gone"
         click.echo(told.format(", ".join(other)), err=True)
@@ -54,7 +54,7 @@ def main(check: bool, root: Path, results: Path) -> None:
 
 def tables(root: Path = ROOT, results: Path = RESULTS) -> dict[Path, str]:
     """The generated text of each file that has some."""
-    manifests = [load_bundle(name).manifest for name in shipped_ids()]
+    manifests = [load_bundle(name).manifest for name in shipped_ids("network")]
     measured, heard, graphs = (
         [json.loads(f.read_text()) for f in sorted(results.glob(f"*/{name}.json"))]
         for name in ("foundation", "end_to_end", "conv_graph")

@@ -71,7 +71,7 @@ def main(names: tuple[str, ...], bundles: bool, force: bool, out: Path) -> None:
       python -m benchmarks.tables
     """
     jobs = run_jobs(names)
-    jobs = [*(bundle_job(name) for name in shipped_ids() if bundles), *jobs]
+    jobs = [*(bundle_job(name) for name in shipped_ids("network") if bundles), *jobs]
     stale = [job for job in jobs if force or not is_fresh(job, out / f"{job.name}.json")]
     for job in (bar := tqdm(stale, unit="model", disable=None)):
         bar.set_description(job.name)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from edge_ecg.datasets import CATALOGUE
 from edge_ecg.rhythm_manifest import RecordMedian, RhythmManifest
 
-__all__ = ["card", "data_credit", "summary"]
+__all__ = ["card", "data_credit", "people_section", "summary"]
 
 _PART_OF = {"nsrdb_2h": "nsrdb"}
 """Databases that are pieces of another."""
@@ -33,15 +33,7 @@ A beat is compared with the patient's own past, so the first minute of a patient
 `learning` and half the confidence. An ectopic rhythm that lasts becomes the patient's usual one after some minutes: its
 beats are then called N.
 
-## Figures: people whom the trees had not seen, annotated R peaks
-Cross-validation by whole patients, counted as EC57 does; sensitivity and positive predictivity in %. The figures over
-all beats are ruled by the few records with most ectopic beats; the median record says what to expect of one patient.
-
-{_people(m)}
-
-Healthy people, each labelled by trees of others; false calls an hour:
-
-{_healthy(m)}
+{people_section(m)}
 
 ## Operating points
 Before the largest probability decides, each is multiplied by:
@@ -65,6 +57,19 @@ Recipe: {recipe}.
 
 Data: {data_credit([*databases, "nstdb"])}
 """
+
+
+def people_section(m: RhythmManifest) -> str:
+    """Figures of people whom the trees had not seen."""
+    return f"""## Figures: people whom the trees had not seen, annotated R peaks
+Cross-validation by whole patients, counted as EC57 does; sensitivity and positive predictivity in %. The figures over
+all beats are ruled by the few records with most ectopic beats; the median record says what to expect of one patient.
+
+{_people(m)}
+
+Healthy people, each labelled by trees of others; false calls an hour:
+
+{_healthy(m)}"""
 
 
 def summary(m: RhythmManifest) -> list[str]:

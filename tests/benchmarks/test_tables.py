@@ -52,7 +52,7 @@ def test_figures_of_a_model_that_does_not_ship_are_told(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     for name in ("README.md", "docs/results.md"):
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
-    shipped, gone = shipped_ids()[0], "mitdb-gone-int8"
+    shipped, gone = shipped_ids("network")[0], "mitdb-gone-int8"
     bundle = load_bundle(shipped).manifest
     of_bundle = evaluated("random", n_bytes=bundle.bytes, precision="int8")
     for name, sha256 in ((shipped, bundle.sha256), (gone, "0")):
@@ -67,7 +67,7 @@ def test_figures_of_a_model_that_does_not_ship_are_told(tmp_path: Path) -> None:
 
 def manifest(**changes: Any) -> ModelManifest:
     """The first bundle that ships, changed."""
-    file = ROOT / "edge_ecg" / "models" / shipped_ids()[0] / "manifest.json"
+    file = ROOT / "edge_ecg" / "models" / shipped_ids("network")[0] / "manifest.json"
     read = json.loads(file.read_text(encoding="utf-8"))
     return replace(decode(ModelManifest, read, where=str(file), error=ModelError), **changes)
 
