@@ -6,14 +6,15 @@ import difflib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from edge_ecg.errors import DataError, UsageError
 from edge_ecg.io.checksums import file_state, parse_sums, wanted_files
 
-__all__ = ["CATALOGUE", "Dataset", "data_root", "dataset", "fetch", "verify"]
+__all__ = ["CATALOGUE", "ONE_PERSON", "Dataset", "data_root", "dataset", "fetch", "verify"]
 
 SUMS = "SHA256SUMS.txt"
 PACKAGE_DATA = Path(__file__).parent / "excerpts"
@@ -22,6 +23,9 @@ _PHYSIONET = (
     "Goldberger AL et al. PhysioBank, PhysioToolkit, and PhysioNet. Circulation 101(23):e215-e220 (2000)"
 )
 _ODC_BY = "ODC-By 1.0"
+
+ONE_PERSON: Mapping[tuple[str, str], str] = MappingProxyType({("mitdb", "201"): "202", ("mitdb", "202"): "201"})
+"""Records of one person: the other one, by database and record."""
 
 
 @dataclass(frozen=True, slots=True)

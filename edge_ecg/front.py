@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.context.memory import PatientMemory
+from edge_ecg.context.told import TOLD_S
 from edge_ecg.context.tracker import ContextParams, ContextTracker
 from edge_ecg.dsp.preprocess import Preprocessor, PreprocessParams
 
 __all__ = ["BeatInput", "FrontEnd", "front_end_of", "inputs_of_record"]
 
-_DECIDED_S = 0.36
-"""A beat detector has told of an R by then."""
 
 
 class BeatInput(Protocol):
@@ -111,7 +110,7 @@ def inputs_of_record(
     front = front_end_of(params, fs_hz)
     inputs: list[BeatInput] = []
     step, told = max(1, round(fs_hz)), 0
-    late = _DECIDED_S * fs_hz
+    late = TOLD_S * fs_hz
     for start in range(0, len(samples_mv), step):
         piece = samples_mv[start : start + step]
         front.feed(piece)

@@ -16,7 +16,7 @@ from edge_ecg.context.tracker import LEARNT
 from edge_ecg.errors import DataError
 from edge_ecg.types import Event, LinkEvent
 
-__all__ = ["PatientFile", "patients_folder"]
+__all__ = ["PatientFile", "forget_patient", "patients_folder"]
 
 SAVE_EVERY_S = 60.0
 """Of stream time."""
@@ -29,6 +29,18 @@ def patients_folder(settings: PatientSettings) -> Path:
     import platformdirs
 
     return Path(platformdirs.user_state_dir("edge-ecg")) / "patients"
+
+
+def forget_patient(name: str, settings: PatientSettings, tell: Callable[[str], None]) -> None:
+    """Remove what was kept of a patient, and what a run that was killed has left of it."""
+    folder = patients_folder(settings)
+    try:
+        for file in [folder / f"{name}.npz", *folder.glob(f"{name}.npz.*.part")]:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        tell(f"patient   {name}: not forgotten, {file} cannot be removed: {error.strerror or error}")
+        return
+    tell(f"patient   {name}: forgotten")
 
 
 class PatientFile:
@@ -47,8 +59,6 @@ class PatientFile:
         Name of the lead, with a minus when it is turned upside down: in another lead a patient looks otherwise.
     tell
         Takes a line for the user.
-    forget
-        Remove what was kept.
     clock
         Wall clock, s since 1970 UTC.
 
@@ -67,7 +77,6 @@ class PatientFile:
         lead: str,
         tell: Callable[[str], None],
         *,
-        forget: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._name, self._lead, self._max_age_h = name, lead, settings.max_age_h
@@ -77,10 +86,7 @@ class PatientFile:
         self._stream, self._saved_at_s = "", 0.0
         self._failing = False
         self.memory = PatientMemory()
-        if forget:
-            self._forget()
-        else:
-            self._take_up()
+        self._take_up()
 
     def emit(self, event: Event) -> None:
         """Save when a minute has gone by since the last time."""
@@ -121,13 +127,6 @@ class PatientFile:
         else:
             self.memory = memory
             self._say(f"taken up as known {age_h:.1f} h ago; --forget starts anew")
-
-    def _forget(self) -> None:
-        try:
-            self._file.unlink(missing_ok=True)
-        except OSError as error:
-            self._say(f"{self._file} cannot be removed: {error.strerror or error}")
-        self._say("forgotten, learnt anew")
 
     def _save(self) -> None:
         if self.memory.intervals.n < LEARNT:

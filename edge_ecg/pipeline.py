@@ -23,7 +23,7 @@ from edge_ecg.dsp.quality import QualityMeter, Shutdown, ShutdownChange
 from edge_ecg.errors import SourceError
 from edge_ecg.front import BeatInput, front_end_of
 from edge_ecg.infer import Classifier
-from edge_ecg.rhythm_branch import RhythmBranch
+from edge_ecg.rhythm_branch import Labelled, RhythmBranch
 from edge_ecg.types import (
     Beat,
     Classified,
@@ -279,10 +279,11 @@ class Pipeline:
             in_flutter = self._rhythm.is_flutter(detection.r_pos, self._at_index)
             sure = confidence * (_HARDLY_KNOWN if b.learning or in_flutter else 1.0)
             unsure = in_flutter or sure < self._min_confidence
+            beat, in_noise = self._beat(b, detection, seen_index, self._at_index, unsure=unsure)
             event = Classified(
                 stream=stream,
                 lead=lead,
-                beat=self._beat(b, detection, seen_index, self._at_index, unsure=unsure),
+                beat=beat,
                 label=labels[best],
                 labels=labels,
                 probs=tuple(of_beat),
@@ -291,11 +292,14 @@ class Pipeline:
                 lag_s=(self._at_index - detection.r_pos) / stream.fs_hz,
                 at_index=self._at_index,
             )
-            self._rhythm.hear(self._at_index, (event, b))
+            self._rhythm.hear(self._at_index, Labelled(event, b, in_noise))
             events.append(event)
         return events
 
-    def _beat(self, b: BeatInput, d: Detection, seen_index: int, at_index: int, *, unsure: bool) -> Beat:
+    def _beat(
+        self, b: BeatInput, d: Detection, seen_index: int, at_index: int, *, unsure: bool
+    ) -> tuple[Beat, bool]:
+        """The beat, and whether the signal about it was unusable."""
         fs_hz, r_pos = self._stream.fs_hz, d.r_pos
         # The end of what it saw belongs to it: a beat cut short by a gap touches the gap.
         touched = {name for begin, end, name in self._suspect if begin <= seen_index + 1 and end > r_pos}
@@ -306,9 +310,10 @@ class Pipeline:
         if unsure:
             flags.append("unsure")
         unusable, quality = self._judged(r_pos, at_index)
-        if d.reject or "lead_off" in touched or unusable or unsure:
+        in_noise = d.reject or "lead_off" in touched or unusable
+        if in_noise or unsure:
             flags.append("reject")
-        return Beat(
+        beat = Beat(
             r_index=round(r_pos),
             t_s=r_pos / fs_hz,
             rr_prev_s=b.rr_s,
@@ -316,6 +321,7 @@ class Pipeline:
             quality=0.0 if "lead_off" in touched else min(d.gate, quality),
             flags=tuple(flags),
         )
+        return beat, in_noise
 
     def _judged(self, r_pos: float, at_index: int) -> tuple[bool, float]:
         """Whether a beat lies in an unusable interval, and the worst second about it. Beats come in order.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,19 @@ from edge_ecg.dsp.qrs import Detection
 from edge_ecg.front import BeatInput
 from edge_ecg.types import Classified, EpisodeEvent, LeadOffEvent, QualityEvent, RhythmEvent, StreamInfo
 
-__all__ = ["Heard", "RhythmBranch", "Told"]
+__all__ = ["Labelled", "RhythmBranch", "Told"]
 
 Told = RhythmEvent | EpisodeEvent
-Heard = Detection | FibrillationChange | tuple[Classified, BeatInput] | QualityEvent | LeadOffEvent
+
+class Labelled(NamedTuple):
+    """A labelled beat, what the model saw of it, and whether it lies in noise or has no electrode."""
+
+    event: Classified
+    beat: BeatInput
+    in_noise: bool
+
+
+Heard = Detection | FibrillationChange | Labelled | QualityEvent | LeadOffEvent
 
 
 class RhythmBranch:
@@ -98,19 +108,16 @@ class RhythmBranch:
                 return self._events(watch.signal(at_index, what.sample, usable=not what.noisy))
             case LeadOffEvent():
                 return self._events(watch.signal(at_index, at_index, usable=not what.off, cause="lead_off"))
-            case _:
-                event, beat = what
-                flags = event.beat.flags
+            case Labelled():
+                event, beat, in_noise = what
                 # A label that is not sure is a label still: without it every chain of beats would break.
-                is_noise = "reject" in flags and "unsure" not in flags
-                return self._events(
-                    watch.beat(
-                        RhythmBeat(
-                            at_index, beat.r_pos, beat.rr_s, event.label, beat.inputs,
-                            learning="learning" in flags, reject=is_noise,
-                        )
+                learning = "learning" in event.beat.flags
+                told = watch.beat(
+                    RhythmBeat(
+                        at_index, beat.r_pos, beat.rr_s, event.label, beat.inputs, learning=learning, reject=in_noise
                     )
-                )  # fmt: skip
+                )
+                return self._events(told)
 
     def _events(self, told: Sequence[RhythmChange | Episode]) -> list[Told]:
         events: list[Told] = []

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from edge_ecg.bundles import MODEL_FILES, check_id, check_preprocessing, read_model
 from edge_ecg.context.tracker import ContextParams
+from edge_ecg.datasets import ONE_PERSON
 from edge_ecg.errors import ModelError
 from edge_ecg.figures import ClassMetrics
 from edge_ecg.labels import LABEL_SETS, OPERATING_POINTS
@@ -113,7 +114,8 @@ class RhythmManifest:
     recipe
         How it was fitted.
     records
-        What it was trained on, as ``database/name``; a disturbed copy does not count.
+        What trained it or chose its operating points, as ``database/name``; a disturbed copy does not count. Those that
+        the recipe leaves out trained nothing.
     data_sha256
         Hash of their features and labels.
     cross_validation
@@ -161,8 +163,9 @@ class RhythmManifest:
         return LABEL_SETS[self.label_set]
 
     def learned(self, database: str, record: str) -> bool:
-        """Whether beats of a record trained it."""
-        return f"{database}/{record}" in self.records
+        """Whether beats of a record, or of its person, trained or chose it."""
+        same = ONE_PERSON.get((database, record), record)
+        return bool({f"{database}/{record}", f"{database}/{same}"} & set(self.records))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from edge_ecg.datasets import data_root
+from edge_ecg.datasets import ONE_PERSON, data_root
 from edge_ecg.errors import DataError, UsageError
 from edge_ecg.labels import LABEL_SETS, OperatingPoint
 from edge_ecg.manifest import Bundle, load_any
@@ -219,7 +219,8 @@ def _has_learned(bundle: Bundle | RhythmBundle, database: str, record: str) -> b
     m = bundle.manifest
     if isinstance(m, RhythmManifest):
         return m.learned(database, record)
-    return m.dataset == database and (m.split == "random" or record in map(str, DS1))
+    same = ONE_PERSON.get((database, record), record)
+    return m.dataset == database and (m.split == "random" or bool({record, same} & set(map(str, DS1))))
 
 
 def _run_name(
@@ -242,7 +243,8 @@ def _run_name(
 def _tell_look(facts: dict[str, Any], outcome: Outcome, stems: Sequence[Path]) -> None:
     people = only_test_people(stems[0].parent.resolve().name, [stem.name for stem in stems])
     if people:
-        what = f"end to end, {facts['model']}, noise {facts['noise']}; {facts['rules']}"
+        point = f" ({facts['operating_point']})" if "operating_point" in facts else ""
+        what = f"end to end on {facts['records']}, {facts['model']}{point}, noise {facts['noise']}; {facts['rules']}"
         append_look(what, people, outcome.figures(), facts["command"])
 
 

@@ -29,6 +29,7 @@ from edge_ecg.dsp.resample import Resampler
 from edge_ecg.errors import DataError
 from edge_ecg.io import read_annotations, read_record
 from edge_ecg.scoring.pairing import flutter_of
+from train.logistic import fit_logistic
 from train.looks import append_look
 from train.noise import first_half, read_noise, resample_noise, second_half
 from train.people import MITDB_TEST, SVDB_TEST
@@ -48,7 +49,6 @@ _AROUND_S = {"cudb": (20.0, 15.0)}
 _MOST_POSITIVE = 100.0
 _NEGATIVE_SHARE = 3.0
 _EVERY_NEGATIVE = 3
-_RIDGE = 1.0
 _NOISY_S = 180
 _SNR_DB = (-6.0, 18.0)
 _NOISE_HZ = 360.0
@@ -204,18 +204,7 @@ def fit(windows: Iterable[Windows]) -> Model:
         weights += [np.full(len(inside), min(1.0, _MOST_POSITIVE / max(1, len(inside)))), np.ones(len(outside))]
     x, y, w = np.concatenate(rows), np.concatenate(labels), np.concatenate(weights)
     w[y == 0] *= _NEGATIVE_SHARE * w[y == 1].sum() / w[y == 0].sum()
-    middle, spread = x.mean(axis=0), x.std(axis=0)
-    z = np.column_stack([(x - middle) / spread, np.ones(len(x))])
-    ridge = _RIDGE * np.diag([1.0] * x.shape[1] + [0.0])
-    b = np.zeros(z.shape[1])
-    for _ in range(30):
-        p = 1.0 / (1.0 + np.exp(-np.clip(z @ b, -30.0, 30.0)))
-        step = np.linalg.solve((z * (w * p * (1.0 - p))[:, None]).T @ z + ridge, z.T @ (w * (y - p)) - ridge @ b)
-        b += step * min(1.0, 3.0 / np.abs(step).max())
-        if np.abs(step).max() < 1e-6:
-            break
-    slopes = b[:-1] / spread
-    return Model(tuple(slopes.tolist()), float(b[-1] - slopes @ middle))
+    return Model(*fit_logistic(x, y, w))
 
 
 def _labels(of: Windows) -> NDArray[np.int64]:

@@ -51,7 +51,7 @@ def each_in_turn(work: Callable[[T], R], tasks: Sequence[T], jobs: int) -> Gener
                 futures |= {pool.submit(work, task): k for k, task in islice(waiting, 1)}
                 yield futures.pop(future), future.result()
     except BrokenProcessPool:
-        raise DataError("a worker process was ended from outside", "Short of memory? Try --jobs 1") from None
+        raise DataError("a worker process was ended from outside", "Short of memory? Ask for one process") from None
     finally:
         # After Ctrl-C or an error the tasks under way are finished and kept, the others not begun.
         pool.shutdown(wait=True, cancel_futures=True)

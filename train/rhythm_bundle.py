@@ -146,7 +146,6 @@ def golden_features(
 
 def _manifest(tables: TreeTables, model: bytes, facts: RhythmFacts, records: Sequence[RecordRows]) -> RhythmManifest:
     params, labels = ContextParams(), LABEL_SETS["aami3"]
-    left_out = set(facts.recipe.get("left_out", ()))
     names = (f"{record.database}/{record.name}" for record in records if not record.is_copy)
     return RhythmManifest(
         schema_version=SCHEMA_VERSION,
@@ -168,7 +167,7 @@ def _manifest(tables: TreeTables, model: bytes, facts: RhythmFacts, records: Seq
         n_trees=len(tables.leaf),
         seed=facts.seed,
         recipe=dict(facts.recipe),
-        records=tuple(sorted(name for name in names if name not in left_out)),
+        records=tuple(sorted(names)),
         data_sha256=facts.data_sha256,
         commands=tuple(facts.commands),
         tool_versions={

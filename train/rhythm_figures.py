@@ -10,40 +10,40 @@ from numpy.typing import NDArray
 from edge_ecg.figures import ClassMetrics
 from edge_ecg.labels import BeatLabel
 from edge_ecg.rhythm_manifest import HealthyFigures, PeopleFigures, RecordMedian
-from train.rhythm_choice import Figures, OutOfFold, false_per_hour, figures_of, pooled, said_by
+from train.rhythm_choice import Figures, Said, false_per_hour, figures_of
 from train.rhythm_fit import HEALTHY
 
 __all__ = ["healthy_figures", "people_figures"]
 
 
-def people_figures(found: Sequence[OutOfFold], factors: Sequence[float]) -> dict[str, PeopleFigures]:
-    """By database, but for the healthy's, at an operating point."""
-    names = sorted({one.rows.database for one in found} - {HEALTHY})
-    return {name: _people([one for one in found if one.rows.database == name], factors) for name in names}
+def people_figures(said: Sequence[Said]) -> dict[str, PeopleFigures]:
+    """By database, but for the healthy's."""
+    names = sorted({one.rows.database for one in said} - {HEALTHY})
+    return {name: _people([one for one in said if one.rows.database == name]) for name in names}
 
 
-def healthy_figures(found: Sequence[OutOfFold], factors: Sequence[float]) -> HealthyFigures:
-    """Of healthy people, at an operating point."""
-    healthy = [one for one in found if one.rows.database == HEALTHY]
-    s_per_hour, v_per_hour = false_per_hour(healthy, factors)
+def healthy_figures(said: Sequence[Said]) -> HealthyFigures:
+    """Of healthy people."""
+    healthy = [one for one in said if one.rows.database == HEALTHY]
+    s_per_hour, v_per_hour = false_per_hour(healthy)
     return HealthyFigures(len(healthy), sum(one.rows.hours for one in healthy), s_per_hour, v_per_hour)
 
 
-def _people(found: Sequence[OutOfFold], factors: Sequence[float]) -> PeopleFigures:
-    probs, labels = pooled(found)
-    all_beats = figures_of(labels, said_by(probs, factors))
-    each = [(one.rows.labels, said_by(one.probs, factors)) for one in found]
+def _people(said: Sequence[Said]) -> PeopleFigures:
+    labels = np.concatenate([one.rows.labels for one in said])
+    all_beats = figures_of(labels, np.concatenate([one.classes for one in said]))
+    each = [(one.rows.labels, one.classes) for one in said]
     medians, per_class = {}, {}
     for label in (BeatLabel.S, BeatLabel.V):
         se, ppv = _of(all_beats, label)
         f1 = 2.0 * se * ppv / max(se + ppv, 1e-9)
         per_class[label.name] = ClassMetrics(int((labels == label).sum()), se, ppv, f1)
-        rates = [(y, said, _of(figures_of(y, said), label)) for y, said in each]
+        rates = [(y, classes, _of(figures_of(y, classes), label)) for y, classes in each]
         medians[label.name] = RecordMedian(
             _median([se for y, _, (se, _) in rates if (y == label).any()]),
-            _median([ppv for _, said, (_, ppv) in rates if (said == label).any()]),
+            _median([ppv for _, classes, (_, ppv) in rates if (classes == label).any()]),
         )
-    return PeopleFigures(len(found), len(labels), all_beats.accuracy, per_class, medians)
+    return PeopleFigures(len(said), len(labels), all_beats.accuracy, per_class, medians)
 
 
 def _of(figures: Figures, label: BeatLabel) -> tuple[float, float]:

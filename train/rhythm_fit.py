@@ -85,7 +85,7 @@ class RhythmRecipe:
     other_copies_kept: float = 0.5
     record_exponent: float = 0.3
     class_totals: tuple[float, float, float, float] = (1.0, 0.2, 0.3, 0.1)
-    left_out: tuple[str, ...] = ("svdb/826", "svdb/852", "svdb/854", "svdb/866", "svdb/867", "svdb/881")
+    left_out: tuple[str, ...] = ("svdb/826", "svdb/852", "svdb/866", "svdb/867", "svdb/881")
 
 
 def dealt_folds(n_s: Mapping[tuple[str, str], int], n_folds: int) -> dict[tuple[str, str], int]:

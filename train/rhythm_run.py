@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from edge_ecg.infer.trees import TreeTables
 from edge_ecg.io.arrays import pack_arrays, unpack_arrays
 from edge_ecg.rhythm_manifest import RhythmBundle
 from train.rhythm_bundle import RhythmFacts, write_rhythm_bundle
-from train.rhythm_choice import AIMS, Calibration, OutOfFold, best_factors, calibration_of
+from train.rhythm_choice import AIMS, Calibration, OutOfFold, Said, best_factors, calibration_of, unseen
 from train.rhythm_cv import N_FOLDS, fold_of, fold_probs
 from train.rhythm_features import Wish, rows_of
 from train.rhythm_figures import healthy_figures, people_figures
@@ -39,8 +39,8 @@ class Fitted:
         Calibrated.
     points
         Factors of N, S and V by operating point.
-    found
-        What the cross-validation said of each record, calibrated.
+    said
+        By operating point, what is said of each record by trees, calibration and factors that have not seen the person.
     data_sha256
         Hash of all features and labels.
     """
@@ -48,7 +48,7 @@ class Fitted:
     tables: TreeTables
     calibration: Calibration
     points: dict[str, tuple[float, float, float]]
-    found: tuple[OutOfFold, ...]
+    said: dict[str, list[Said]]
     records: tuple[RecordRows, ...]
     data_sha256: str
 
@@ -71,8 +71,8 @@ def train_rhythm(root: Path, seed: int, folder: Path, command: str, *, jobs: int
         seed=seed,
         recipe=asdict(recipe),
         data_sha256=fitted.data_sha256,
-        cross_validation={name: people_figures(fitted.found, factors) for name, factors in fitted.points.items()},
-        healthy={name: healthy_figures(fitted.found, factors) for name, factors in fitted.points.items()},
+        cross_validation={name: people_figures(said) for name, said in fitted.said.items()},
+        healthy={name: healthy_figures(said) for name, said in fitted.said.items()},
         commands=(command,),
     )
     return write_rhythm_bundle(fitted.tables, facts, fitted.records, folder / facts.id)
@@ -92,14 +92,17 @@ def fit_rhythm(root: Path, recipe: RhythmRecipe, seed: int, kept: Path, *, jobs:
     data_sha256 = _sha256(records)
     with _bar("cross-validation", N_FOLDS) as step:
         found = _cross_validated(records, recipe, seed, kept, data_sha256, jobs, step)
-    calibration = calibration_of(found)
-    found = [OutOfFold(one.rows, calibration.of(one.probs)) for one in found]
-    points = {name: best_factors(found, aim) for name, aim in AIMS.items()}
+    calibration, points, said = calibration_of(found), {}, {}
+    calibrated_found = [replace(one, probs=calibration.of(one.probs)) for one in found]
+    with _bar("operating points", len(AIMS)) as step:
+        for name, aim in AIMS.items():
+            points[name], said[name] = best_factors(calibrated_found, aim), unseen(found, aim)
+            step()
     with _bar("all people", 1) as step:
         booster = fit_trees(records, recipe, seed, threads=jobs)
         step()
     tables = calibrated(tables_of(booster, records[0].x.shape[1]), calibration.temperature, calibration.biases)
-    return Fitted(tables, calibration, points, tuple(found), tuple(records), data_sha256)
+    return Fitted(tables, calibration, points, said, tuple(records), data_sha256)
 
 
 def _cross_validated(
@@ -117,7 +120,7 @@ def _cross_validated(
             probs = fold_probs(records, fold, recipe, seed, threads=jobs)
             _keep(file, probs)
         ends = np.cumsum([len(record.labels) for record in held])[:-1]
-        found |= {record.key: OutOfFold(record, p) for record, p in zip(held, np.split(probs, ends), strict=True)}
+        found |= {record.key: OutOfFold(record, p, fold) for record, p in zip(held, np.split(probs, ends), strict=True)}
         step()
     return [found[record.key] for record in clean]
 

@@ -11,6 +11,7 @@ rhythm counts from when it was known, the minute in which a patient is learnt in
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.context.rhythm.irregularity import Irregularity
-from edge_ecg.context.rhythm.watch import RhythmEvent
-from edge_ecg.context.tracker import LEARNT
+from edge_ecg.context.rhythm.watch import RhythmTold
+from edge_ecg.context.tracker import LEARNT, ContextParams
 from edge_ecg.datasets import data_root
+from edge_ecg.errors import EdgeEcgError, UsageError
 from edge_ecg.infer import open_classifier
 from edge_ecg.labels import BeatLabel
+from train.logistic import fit_logistic
 from train.looks import append_look
 from train.rhythm_fit import HEALTHY
 from train.rhythm_states_people import Person, fitting_people, test_names, test_person, watched
@@ -35,7 +38,7 @@ __all__ = ["MANY_S", "SEEN", "Logistic", "Told", "by_person", "figures_of", "fit
 Samples = NDArray[np.float64]
 Logistic = tuple[tuple[float, ...], float]
 """Weights and bias."""
-Told = Mapping[str, Sequence[RhythmEvent]]
+Told = Mapping[str, Sequence[RhythmTold]]
 """What the runtime told, by a person's key."""
 
 SEEN = frozenset({"svdb/804", "svdb/845", "svdb/849", "svdb/867"})
@@ -45,7 +48,6 @@ _UNSETTLED = 64
 """Beats behind a change of rhythm of which nothing is learnt."""
 _FIBRILLATING, _OTHER = 100.0, 10.0
 """Weight of a person's beats together."""
-_RIDGE = 1.0
 
 
 class _Recorder(Irregularity):
@@ -92,18 +94,7 @@ def fit(rows: Iterable[tuple[Samples, NDArray[np.int64]]]) -> Logistic:
                 ys.append(np.full(n, float(kind)))
                 ws.append(np.full(n, total / n))
     x, y, w = np.concatenate(xs), np.concatenate(ys), np.concatenate(ws)
-    middle, spread = x.mean(axis=0), x.std(axis=0)
-    z = np.column_stack([(x - middle) / spread, np.ones(len(x))])
-    ridge = _RIDGE * np.diag([1.0] * x.shape[1] + [0.0])
-    b = np.zeros(z.shape[1])
-    for _ in range(50):
-        p = 1.0 / (1.0 + np.exp(-np.clip(z @ b, -30.0, 30.0)))
-        step = np.linalg.solve((z * (w * p * (1.0 - p))[:, None]).T @ z + ridge, z.T @ (w * (y - p)) - ridge @ b)
-        b += step * min(1.0, 3.0 / float(np.abs(step).max()))
-        if np.abs(step).max() < 1e-6:
-            break
-    slopes = b[:-1] / spread
-    return tuple(slopes.tolist()), float(b[-1] - slopes @ middle)
+    return fit_logistic(x, y, w)
 
 
 def by_person(people: Sequence[Person], irregularity_of: Callable[[Person], Irregularity | None]) -> Told:
@@ -132,8 +123,9 @@ def _fibrillation(people: Sequence[Person], told: Told) -> dict[str, Any]:
         elif agreement.told_s:
             false_s[person.name] = round(agreement.told_s)
     together = sum(noted.values(), Agreement())
+    strangers = sum((a for name, a in noted.items() if name != "202"), Agreement())
     if len(noted) > 1:
-        print(f"  atrial fibrillation, together: {together}")
+        print(f"  atrial fibrillation, together: {together}; without 202, who is 201: {strangers}")
     seen = {name: s for name, s in false_s.items() if f"{people[0].database}/{name}" in SEEN}
     unseen = {name: s for name, s in false_s.items() if name not in seen}
     hours = sum(person.hours for person in people if not person.fibrillation)
@@ -141,6 +133,7 @@ def _fibrillation(people: Sequence[Person], told: Told) -> dict[str, Any]:
         print(f"  suspected without a note of it, s of {hours:.1f} h: {unseen or 'none'}; of `SEEN`: {seen or 'none'}")
     return {
         "af": {name: str(a) for name, a in noted.items()}, "af_together": str(together),
+        "af_without_202": str(strangers),
         "af_suspected_without_note_s": false_s,
     }  # fmt: skip
 
@@ -194,8 +187,6 @@ def _fit_and_report(root: Path, folder: Path, seed: int, jobs: int) -> None:
 
     def unseen(person: Person) -> Irregularity:
         """Fitted without the person."""
-        if not person.fibrillation:
-            return Irregularity(weights, bias)
         return Irregularity(*fit(of for key, of in rows.items() if key != person.key))
 
     figures_of(people, by_person(people, unseen))
@@ -214,6 +205,8 @@ def main(folder: Path | None, seed: int, jobs: int, look: bool, model: Path | No
         if model is None:
             raise click.UsageError("--look asks for a model that labels the test people's beats: name one with --model")
         classifier = open_classifier(model)
+        if not isinstance(classifier.preprocessing, ContextParams):
+            raise UsageError(f"{model} does not follow a patient", "Name a rhythm model")
         people = [test_person(root, *name, classifier) for name in test_names()]
         look_at(people, f"python -m train.rhythm_states --look --model {model.name}")
         return
@@ -229,4 +222,7 @@ def look_at(people: Sequence[Person], command: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeEcgError as error:
+        sys.exit(f"rhythm_states: {error}")

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.context.rhythm.irregularity import Irregularity
-from edge_ecg.context.rhythm.watch import RhythmBeat, RhythmEvent, RhythmWatch
+from edge_ecg.context.rhythm.watch import RhythmBeat, RhythmTold, RhythmWatch
+from edge_ecg.context.told import TOLD_S
 from edge_ecg.context.tracker import LEARNT, ContextParams
 from edge_ecg.front import inputs_of_record
 from edge_ecg.infer import Classifier
@@ -28,8 +29,6 @@ __all__ = ["LABELS", "Interval", "Person", "fitting_people", "noted_rhythms", "p
 Interval = tuple[float, float]
 """Seconds."""
 LABELS = ("N", "S", "V")
-DECIDED_S = 0.36
-"""A beat detector has told of an R by then."""
 _LATEST_S = 3.0
 """A label waits no longer for the next R."""
 _JOIN_S = 10.0
@@ -141,7 +140,7 @@ def test_person(root: Path, database: str, name: str, classifier: Classifier) ->
     return person_of(root, record, features, said)
 
 
-def watched(person: Person, irregularity: Irregularity | None = None) -> list[RhythmEvent]:
+def watched(person: Person, irregularity: Irregularity | None = None) -> list[RhythmTold]:
     """What the runtime tells of a person: labels come when the next R is known, as on a device.
 
     Parameters
@@ -150,7 +149,7 @@ def watched(person: Person, irregularity: Irregularity | None = None) -> list[Rh
         What tells atrial fibrillation; None: as it stands in the runtime.
     """
     fs_hz, r = person.fs_hz, person.r
-    late, latest = DECIDED_S * fs_hz, _LATEST_S * fs_hz
+    late, latest = TOLD_S * fs_hz, _LATEST_S * fs_hz
     end = round(person.hours * 3600.0 * fs_hz)
     due = np.minimum(np.append(np.minimum(r[1:], r[:-1] + latest), np.inf) + late, end)
     steps = sorted(
@@ -158,7 +157,7 @@ def watched(person: Person, irregularity: Irregularity | None = None) -> list[Rh
         + [(round(at), 1, k) for k, at in enumerate(due.tolist())]
     )
     watch = RhythmWatch(fs_hz, irregularity)
-    events: list[RhythmEvent] = []
+    events: list[RhythmTold] = []
     for at_index, is_label, k in steps:
         if not is_label:
             events += watch.detected(float(r[k]), at_index)

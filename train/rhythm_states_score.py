@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from edge_ecg.context.rhythm.episodes import FEWEST_BEATS, Episode
-from edge_ecg.context.rhythm.watch import RhythmChange, RhythmEvent
+from edge_ecg.context.rhythm.watch import RhythmChange, RhythmTold
 from train.rhythm_states_people import Interval, Person
 
 __all__ = ["Agreement", "agreement_of", "noted_runs", "overlap_s", "runs_agreement", "told_runs", "when", "without"]
@@ -55,7 +55,7 @@ def _rate(part: float, whole: float) -> str:
     return f"{100.0 * part / whole:.0f}" if whole else "-"
 
 
-def when(person: Person, events: Sequence[RhythmEvent], state: str) -> tuple[Interval, ...]:
+def when(person: Person, events: Sequence[RhythmTold], state: str) -> tuple[Interval, ...]:
     """When a rhythm was told, s, from the moment that it was known to the moment that another was."""
     changes = [e for e in events if isinstance(e, RhythmChange)]
     ends = [c.at_index / person.fs_hz for c in changes[1:]] + [person.hours * 3600.0]
@@ -96,7 +96,7 @@ def noted_runs(person: Person, label: int) -> tuple[Interval, ...]:
     return tuple(runs)
 
 
-def told_runs(person: Person, events: Sequence[RhythmEvent], kind: str) -> tuple[Interval, ...]:
+def told_runs(person: Person, events: Sequence[RhythmTold], kind: str) -> tuple[Interval, ...]:
     """Runs that were told, s, from the first R to the last; those that are not over when the record ends included."""
     told: dict[int, Episode] = {e.sample: e for e in events if isinstance(e, Episode) and e.kind == kind}
     return tuple((e.sample / person.fs_hz, e.sample / person.fs_hz + e.length_s) for e in told.values())

@@ -24,7 +24,7 @@ from edge_ecg.errors import EdgeEcgError, SourceError, UsageError
 from edge_ecg.infer import Accelerator, Classifier
 from edge_ecg.labels import OperatingPoint
 from edge_ecg.leads import pick_lead
-from edge_ecg.patient import PatientFile
+from edge_ecg.patient import PatientFile, forget_patient
 from edge_ecg.runner import Runner
 from edge_ecg.sources.serial_link import SerialLinkSource
 from firmware_bridge.blocks import LinkError
@@ -124,11 +124,13 @@ def _patient(settings: config.Settings, classifier: Classifier, lead: str, *, fo
     name = settings.patient.name
     if name is None:
         return None
+    if forget:
+        forget_patient(name, settings.patient, tell)
     if not isinstance(classifier.preprocessing, ContextParams):
-        tell(f"note      {classifier.model_id} follows no patient: nothing of {name} is kept")
+        tell(f"note      {classifier.model_id} follows no patient: nothing more of {name} is kept")
         return None
     sign = "-" if settings.signal.invert else ""
-    return PatientFile(name, settings.patient, sign + lead, tell, forget=forget)
+    return PatientFile(name, settings.patient, sign + lead, tell)
 
 
 def _only_port() -> str:

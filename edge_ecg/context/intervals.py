@@ -73,10 +73,14 @@ class Intervals:
 
     def restore(self, state: Mapping[str, Samples]) -> None:
         """Remember that instead."""
+        # A file may hold anything: what no interval can be must not come back as one.
+        shortest, longest = math.log(_SHORTEST_S), math.log(LONGEST_POST_S)
+        limits = {"capped_s": (_SHORTEST_S, math.exp(_LOG_CAP)), "steps": (shortest - longest, longest - shortest)}
         for name, ring in self._rings().items():
-            ring.refill(state[name])
-        self._baseline = float(state["baseline"][0]) if len(state["baseline"]) else None
-        self._since_off = int(state["since_off"][0])
+            ring.refill(np.clip(state[name], *limits.get(name, (shortest, longest))))
+        baseline = state["baseline"]
+        self._baseline = min(max(float(baseline[0]), shortest), longest) if len(baseline) else None
+        self._since_off = max(0, int(state["since_off"][0]))
         self.log_median32 = _median(self._logs.last(32)) if len(self._logs) else None
 
     def _rings(self) -> dict[str, Ring]:

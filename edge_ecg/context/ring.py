@@ -30,8 +30,8 @@ class Ring:
 
     def refill(self, values: NDArray[np.float64]) -> None:
         """Hold these instead, oldest first, at most ``size``."""
-        self._end = len(values)
-        self._held[: self._end] = values
+        self._end = min(len(values), self._size)
+        self._held[: self._end] = values[len(values) - self._end :]
 
     def last(self, n: int) -> NDArray[np.float64]:
         """The last ``n`` or as many as there are; a view that the next push may change."""

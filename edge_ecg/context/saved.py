@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_ecg.context.memory import PatientMemory
 from edge_ecg.context.shapes import MOST
@@ -37,6 +38,12 @@ def pack_memory(memory: PatientMemory, about: About) -> bytes:
     return pack_arrays({"about": np.array(json.dumps(asdict(about))), **memory.state()}, compressed=True)
 
 
+def _fits(array: NDArray[np.float64], fresh: NDArray[np.float64]) -> bool:
+    """Whether an array may stand where ``fresh`` stands in a memory of nobody: what is empty there may grow."""
+    same = array.ndim == fresh.ndim and array.shape[1:] == fresh.shape[1:]
+    return same and (len(fresh) == 0 or len(array) == len(fresh)) and bool(np.isfinite(array).all())
+
+
 def unpack_memory(file: bytes) -> tuple[PatientMemory, About]:
     """Read a memory.
 
@@ -54,10 +61,10 @@ def unpack_memory(file: bytes) -> tuple[PatientMemory, About]:
             raise DataError(f"the patient's memory has version {about.version}, not {CONTEXT_VERSION}", _HINT)
         state = {name: held[name].astype(np.float64) for name in fresh}
         n_shapes = len(state["shapes.weights"])
-        fits = all(a.shape[1:] == fresh[name].shape[1:] and np.isfinite(a).all() for name, a in state.items())
+        fits = all(_fits(a, fresh[name]) for name, a in state.items())
         per_shape = ("qrs", "long", "norms", "counts", "weights", "prematurity")
         if not fits or n_shapes > MOST or any(len(state[f"shapes.{name}"]) != n_shapes for name in per_shape):
             raise ValueError("its parts do not fit each other")
         return PatientMemory.of(state), about
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(f"{no_memory}: {error}", _HINT) from None

@@ -35,6 +35,7 @@ _MERGE_EVERY = 32
 _SLOWEST = 1.0 / 16.0
 _FADE = 0.995
 _TINY = 1e-9
+_LARGEST = 1e9
 
 _LEVEL = slice(LONG_BEFORE - 16, LONG_BEFORE - 9)
 _P = slice(LONG_BEFORE - 30, LONG_BEFORE - 9)
@@ -107,7 +108,12 @@ class Shapes:
         """Remember that instead."""
         self._n = len(state["weights"])
         for name, array in self._templates().items():
-            array[: self._n] = state[name]
+            array[: self._n] = np.clip(state[name], -_LARGEST, _LARGEST)
+        # A file may hold anything: norms are those of the templates, and no beat counts less than none.
+        for k in range(self._n):
+            self._norms[k] = math.sqrt(float(self._qrs[k] @ self._qrs[k])) + _TINY
+        for held in (self._counts, self._weights):
+            np.maximum(held[: self._n], _TINY, out=held[: self._n])
         self._is_dominant.refill(state["is_dominant"])
         self._distances = state["distances"].tolist()
         self._p_means = state["p_means"].copy()

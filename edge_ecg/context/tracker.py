@@ -34,7 +34,7 @@ CONTEXT_VERSION = 1
 _HIGHPASS_HZ = 0.5
 _SMOOTH = np.array([0.25, 0.5, 0.25])
 _DECIDED_S = 0.35
-"""A detector tells of each R by then."""
+"""So long is an R waited for: a hair less than `edge_ecg.context.told.TOLD_S`, since a label is due then."""
 _SPARE_S = 0.01
 """An R this close to the longest pause counts as behind it: whether it is told of in time must not matter."""
 _KEPT_S = 4.0

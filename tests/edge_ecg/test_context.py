@@ -170,6 +170,31 @@ def test_a_damaged_memory_is_told_never_believed(data: st.DataObject) -> None:
     assert np.isfinite(memory.take(np.ones(113), 0.8, 0.8)[0]).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_memory_of_wrong_arrays_is_told_or_does_no_harm(data: st.DataObject) -> None:
+    memory, rng = PatientMemory(), np.random.default_rng(0)
+    for _ in range(80):
+        memory.take(rng.normal(size=113), float(rng.uniform(0.3, 2.0)), 0.8)
+    state = memory.state()
+    for name in data.draw(st.lists(st.sampled_from(sorted(state)), min_size=1, max_size=4)):
+        values = st.lists(st.floats(-1e300, 1e300), max_size=2500)
+        shape = state[name].shape
+        n = data.draw(st.sampled_from([0, 1, shape[0] if shape else 0, 2500]))
+        if data.draw(st.booleans()):
+            state[name] = np.resize(np.array(data.draw(values) or [0.0]), (n, *shape[1:]))
+        else:
+            state[name] = np.array(0.0)
+    memory.state = lambda: state  # type: ignore[method-assign]
+    try:
+        again, _ = unpack_memory(pack_memory(memory, ABOUT))
+    except DataError:
+        return
+    for _ in range(40):
+        features, _ = again.take(rng.normal(size=113), float(rng.uniform(0.3, 2.0)), 0.8)
+        assert np.isfinite(features).all()
+
+
 def test_memory_stays_small_however_long_the_patient_is_watched() -> None:
     memory, rng = PatientMemory(), np.random.default_rng(0)
     for _ in range(6000):

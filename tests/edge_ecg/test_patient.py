@@ -24,7 +24,7 @@ from edge_ecg.context.saved import About, pack_memory, unpack_memory
 from edge_ecg.context.tracker import CONTEXT_VERSION, LEARNT
 from edge_ecg.infer.rhythm import RhythmClassifier
 from edge_ecg.io import read_record
-from edge_ecg.patient import SAVE_EVERY_S, PatientFile
+from edge_ecg.patient import SAVE_EVERY_S, PatientFile, forget_patient
 from edge_ecg.runner import Runner
 from edge_ecg.sources.replay import open_replay
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
@@ -170,12 +170,16 @@ def test_a_damaged_file_is_told_in_a_line(
 
 def test_whom_one_forgets_is_gone_at_once(device: Device) -> None:
     keep(device, ABOUT)
-    patient = device.patient(forget=True)
-    assert device.told == ["patient   bed-3: forgotten, learnt anew"]
-    assert not device.file.exists()
-    assert patient.memory.intervals.n == 0
-    device.patient(forget=True)
-    assert device.told == ["patient   bed-3: forgotten, learnt anew"]
+    other = device.file.with_name("bed-4.npz")
+    # What a run that was killed while it wrote has left.
+    for file in (other, device.file.with_name("bed-3.npz.77.part")):
+        file.write_bytes(b"")
+    device.told.clear()
+    for _ in range(2):
+        forget_patient("bed-3", device.settings, device.told.append)
+        assert list(device.file.parent.iterdir()) == [other]
+    assert device.told == ["patient   bed-3: forgotten"] * 2
+    assert device.patient().memory.intervals.n == 0
 
 
 def test_it_is_kept_each_minute_of_the_stream_and_at_the_end(device: Device) -> None:
@@ -233,7 +237,9 @@ def test_a_full_disk_is_told_once_and_what_was_kept_stays(device: Device) -> Non
 @pytest.mark.parametrize("forget", [False, True])
 def test_a_folder_that_cannot_be_is_no_end(device: Device, forget: bool) -> None:
     device.file.parent.write_text("a file")
-    patient = device.patient(forget=forget)
+    if forget:
+        forget_patient("bed-3", device.settings, device.told.append)
+    patient = device.patient()
     beats = device.run(patient)
     assert len(beats) > 490
     assert all(line.startswith("patient   bed-3: ") for line in device.told)

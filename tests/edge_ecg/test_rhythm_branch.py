@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipelines import STREAM, WindowSumClassifier, assert_in_order, cut, of, run
 
+from edge_ecg.context.memory import PatientMemory
 from edge_ecg.context.tracker import ContextParams
 from edge_ecg.infer import largest
 from edge_ecg.io import read_record
@@ -56,6 +57,57 @@ def test_rhythms_are_told_alike_however_the_stream_is_cut(sizes: list[int], data
         assert_in_order(events)
         told.append([*of(RhythmEvent, events), *of(EpisodeEvent, events)])
     assert told[0] == told[1]
+    assert told[0], "there is something to tell"
+
+
+def states(events: list) -> list[str]:
+    return [e.state for e in of(RhythmEvent, events)]
+
+
+def afterwards(x: np.ndarray, stream: StreamInfo, begin_s: float, end_s: float, **more: object) -> list[SampleBlock]:
+    """The stream in three blocks; of the middle one more is said, or it is louder."""
+    a, b = (round(t * stream.fs_hz) for t in (begin_s, end_s))
+    noise = np.random.default_rng(0).normal(0.0, 3.0, (b - a, 1)).astype(np.float32) if "noise" in more else 0.0
+    lead_off = more.get("lead_off")
+    return [
+        SampleBlock(x[:a], 0, None if lead_off is None else False),
+        SampleBlock(x[a:b] + noise, a, lead_off),
+        SampleBlock(x[b:], b, None if lead_off is None else False),
+    ]
+
+
+@pytest.mark.parametrize("what", ["lead_off", "noise"])
+def test_what_cannot_be_heard_has_no_rhythm(data_dir: Path, what: str) -> None:
+    x, stream = lead(data_dir, "mitdb", "100", 0.0, 180.0)
+    blocks = afterwards(x, stream, 100.0, 120.0, **{what: True})
+    events = run(blocks, Following(), stream)
+    assert states(events) == ["sinus", "unknown", "sinus"]
+    unknown = of(RhythmEvent, events)[1]
+    assert 98.0 < unknown.sample / stream.fs_hz < 104.0
+
+
+def test_doubt_of_labels_changes_no_rhythm(data_dir: Path) -> None:
+    x, stream = lead(data_dir, "mitdb", "203", 0.0, 330.0)
+    told = []
+    for limit in (0.0, 1.0):
+        blocks = afterwards(x, stream, 260.0, 270.0, lead_off=True)
+        events = run(blocks, Following(), stream, min_confidence=limit)
+        told.append([*of(RhythmEvent, events), *of(EpisodeEvent, events)])
+    assert told[0] == told[1]
+    assert told[0]
+
+
+def test_the_rhythm_of_a_patient_who_is_known_is_named_in_seconds(data_dir: Path) -> None:
+    x, stream = lead(data_dir, "mitdb", "201", 0.0, 300.0)
+    half = len(x) * 4 // 5
+    memory = PatientMemory()
+    run([SampleBlock(x[:half], 0)], Following(), stream, memory=memory)
+    again = PatientMemory.of({name: array.copy() for name, array in memory.state().items()})
+    events = run([SampleBlock(x[half:], 0)], Following(), stream, memory=again)
+    first = of(RhythmEvent, events)[0]
+    assert first.state == "af_suspected"
+    assert first.at_index / stream.fs_hz < 15.0
+    assert "af_suspected" not in states(run([SampleBlock(x[half:], 0)], Following(), stream))
 
 
 def test_runs_and_pauses_are_told_where_they_are() -> None:
@@ -66,7 +118,23 @@ def test_runs_and_pauses_are_told_where_they_are() -> None:
     events = run([SampleBlock(np.concatenate([x, still, x]), 0)], Following())
     pauses = [e for e in of(EpisodeEvent, events) if e.kind == "pause" and e.over]
     assert any(abs(e.sample - len(x)) < 400 and 2.0 < e.length_s < 5.0 for e in pauses)
-    assert of(RhythmEvent, events)[0].state in ("sinus", "unknown")
+
+
+class Ventricular(Following):
+    """Calls every beat V."""
+
+    def classify_many(self, inputs: np.ndarray) -> np.ndarray:
+        return np.tile(np.array([0.0, 0.0, 1.0], np.float32), (len(inputs), 1))
+
+
+def test_a_run_is_told_with_its_third_beat_and_when_a_gap_ends_it() -> None:
+    x = excerpt()
+    events = run([SampleBlock(x, 0), SampleBlock(x, len(x) + 1000)], Ventricular())
+    runs = [e for e in of(EpisodeEvent, events) if e.kind == "v_run"]
+    assert [(e.over, e.n_beats) for e in runs[:1]] == [(False, 3)]
+    assert runs[1].over
+    assert runs[1].n_beats > 20
+    assert runs[1].at_index <= len(x) + 1000
 
 
 def test_fibrillation_of_the_ventricles_makes_no_label_sure(data_dir: Path) -> None:

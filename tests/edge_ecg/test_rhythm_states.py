@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge_ecg.context.fibrillation import FibrillationChange
 from edge_ecg.context.memory import PatientMemory
 from edge_ecg.context.rhythm.episodes import Episode
-from edge_ecg.context.rhythm.watch import STATES, RhythmBeat, RhythmChange, RhythmEvent, RhythmWatch
+from edge_ecg.context.rhythm.watch import STATES, RhythmBeat, RhythmChange, RhythmTold, RhythmWatch
 from edge_ecg.context.tracker import COLUMNS, LEARNT, ContextParams
 from edge_ecg.front import inputs_of_record
 from edge_ecg.io import BEAT_SYMBOLS, read_annotations, read_record
@@ -75,7 +75,7 @@ class Heart:
         return self
 
 
-def apply(watch: RhythmWatch, step: Step) -> list[RhythmEvent]:
+def apply(watch: RhythmWatch, step: Step) -> list[RhythmTold]:
     at_index, method, argument = step
     if method == "detected":
         return watch.detected(argument, at_index)
@@ -88,17 +88,17 @@ def apply(watch: RhythmWatch, step: Step) -> list[RhythmEvent]:
     return watch.fibrillation(FibrillationChange(at_index, max(0, at_index - 300), argument, 0.9))
 
 
-def told(heart: Heart, watch: RhythmWatch | None = None) -> list[RhythmEvent]:
+def told(heart: Heart, watch: RhythmWatch | None = None) -> list[RhythmTold]:
     watch = watch or RhythmWatch(heart.fs_hz)
     events = [e for step in heart.steps for e in apply(watch, step)]
     return [*events, *watch.until(max(heart.steps[-1][0], round(heart.at_s * heart.fs_hz)))]
 
 
-def states(events: Sequence[RhythmEvent]) -> list[str]:
+def states(events: Sequence[RhythmTold]) -> list[str]:
     return [e.state for e in events if isinstance(e, RhythmChange)]
 
 
-def episodes(events: Sequence[RhythmEvent]) -> list[Episode]:
+def episodes(events: Sequence[RhythmTold]) -> list[Episode]:
     return [e for e in events if isinstance(e, Episode)]
 
 
@@ -199,7 +199,6 @@ def test_three_in_a_row_are_a_run(labels: str, runs: list[tuple[str, int]]) -> N
     assert [e.n_beats for e in begun] == [3] * len(runs)
     assert [e.sample for e in begun] == [e.sample for e in over]
     for e in over:
-        assert e.rate_bpm == pytest.approx(120.0)
         assert e.sample == (labels.index(e.kind[0].upper() * 3) + 1) * 50
 
 
@@ -216,7 +215,6 @@ def test_a_pause_is_told_when_it_is_certain_and_when_it_is_over() -> None:
     begin, over = episodes(told(heart.beats([4.0, 0.8])))
     assert (begin.over, begin.at_index, begin.sample) == (False, last + 236, last)
     assert (over.over, over.at_index, over.length_s) == (True, last + 436, pytest.approx(4.0))
-    assert over.rate_bpm is None
 
 
 @pytest.mark.parametrize(
@@ -363,7 +361,7 @@ def test_the_same_however_it_is_cut(pieces: list[Any], seed: int, cuts: list[flo
     cut_at = [at for at in cut_at if not any(a <= at < b for a, b in lost)]
     whole, torn = RhythmWatch(FS_HZ), RhythmWatch(FS_HZ)
     expected = [e for step in steps for e in apply(whole, step)] + whole.until(end)
-    found: list[RhythmEvent] = []
+    found: list[RhythmTold] = []
     for step in steps:
         while cut_at and cut_at[0] < step[0]:
             at = cut_at.pop(0)
@@ -375,7 +373,7 @@ def test_the_same_however_it_is_cut(pieces: list[Any], seed: int, cuts: list[flo
     check(expected)
 
 
-def check(events: Sequence[RhythmEvent]) -> None:
+def check(events: Sequence[RhythmTold]) -> None:
     changes = [e for e in events if isinstance(e, RhythmChange)]
     assert all(a.at_index <= b.at_index for a, b in pairwise(events))
     assert all(a.state != b.state and a.sample <= b.sample for a, b in pairwise(changes))
@@ -388,7 +386,7 @@ def check(events: Sequence[RhythmEvent]) -> None:
     assert all(e.length_s >= 2.0 for e in episodes(events) if e.kind == "pause")
 
 
-def watched(stem: Any, end_s: float) -> tuple[list[RhythmEvent], float]:
+def watched(stem: Any, end_s: float) -> tuple[list[RhythmTold], float]:
     """A real record, by its annotated beats, as a device would see it."""
     record, notes = read_record(stem), read_annotations(stem)
     fs_hz = record.header.fs_hz

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from edge_ecg.errors import DataError
 from edge_ecg.labels import BeatLabel
-from train.rhythm_choice import AIMS, Aim, OutOfFold, best_factors, calibration_of, false_per_hour, figures_of, said_by
+from train.rhythm_choice import (
+    AIMS,
+    Aim,
+    OutOfFold,
+    Said,
+    best_factors,
+    calibration_of,
+    false_per_hour,
+    figures_of,
+    said_by,
+    unseen,
+)
 from train.rhythm_figures import healthy_figures, people_figures
 from train.rhythm_fit import HEALTHY, RecordRows
 
@@ -28,6 +42,10 @@ PEOPLE = [
 ]  # fmt: skip
 
 
+def decided(factors: tuple[float, ...]) -> list[Said]:
+    return [Said(one.rows, said_by(one.probs, factors)) for one in PEOPLE]
+
+
 def test_figures_are_counted_as_ec57_does() -> None:
     labels = np.array([0, 0, 1, 1, 2, 2, 3, 4, 3, 4], np.uint8)
     said = np.array([0, 1, 1, 0, 2, 1, 2, 2, 1, 1])
@@ -42,44 +60,54 @@ def test_figures_are_counted_as_ec57_does() -> None:
 
 
 def test_calibration_makes_probabilities_true() -> None:
-    labels = np.arange(4).repeat(3000).astype(np.uint8)
     too_sure = [found("svdb", "a", (6000, 1500, 900, 300), sharpness=3.0)]
     c = calibration_of(too_sure)
     assert 1.2 < c.temperature < 3.0
     p = c.of(too_sure[0].probs)
     for k in range(4):
         assert p[:, k].mean() == pytest.approx((too_sure[0].rows.labels == k).mean(), abs=0.01)
-    assert len(labels) == 12_000
 
 
 def test_operating_points_go_from_few_false_alarms_to_many_found() -> None:
     loose = {name: Aim(aim.beta, 1e9, 1e9) for name, aim in AIMS.items()}
     few, balanced, sensitive = (best_factors(PEOPLE, aim) for aim in loose.values())
     assert few[1] < balanced[1] < sensitive[1]
-    figures = [people_figures(PEOPLE, factors)["svdb"].per_class["S"] for factors in (few, balanced, sensitive)]
+    figures = [people_figures(decided(factors))["svdb"].per_class["S"] for factors in (few, balanced, sensitive)]
     assert figures[0].se < figures[1].se < figures[2].se
     assert figures[0].ppv > figures[1].ppv > figures[2].ppv
 
 
 def test_the_healthy_set_a_limit() -> None:
     free, bound = best_factors(PEOPLE, Aim(2.0, 1e9, 1e9)), best_factors(PEOPLE, Aim(2.0, 30.0, 10.0))
-    healthy = [one for one in PEOPLE if one.rows.database == HEALTHY]
-    assert false_per_hour(healthy, free)[0] > 30.0
-    s_per_hour, v_per_hour = false_per_hour(healthy, bound)
+    assert false_per_hour(decided(free)[3:])[0] > 30.0
+    s_per_hour, v_per_hour = false_per_hour(decided(bound)[3:])
     assert s_per_hour <= 30.0
     assert v_per_hour <= 10.0
-    told = healthy_figures(PEOPLE, bound)
+    told = healthy_figures(decided(bound))
     assert (told.n_people, told.hours, told.false_s_per_hour) == (1, 1.0, s_per_hour)
-    with pytest.raises(ValueError, match="at most 0 false S"):
+    with pytest.raises(DataError, match="within 0 false S and 0 false V"):
         best_factors([found(HEALTHY, "e", (4000, 0, 0, 0), sharpness=0.2), *PEOPLE], Aim(1.0, 0.0, 0.0))
 
 
 def test_f_is_never_said_and_medians_are_of_records() -> None:
     said = said_by(np.array([[0.1, 0.0, 0.2, 0.7]]), (1.0, 1.0, 1.0))
     assert said.tolist() == [BeatLabel.V]
-    x = people_figures(PEOPLE, (1.0, 1.0, 1.0))
+    x = people_figures(decided((1.0, 1.0, 1.0)))
     assert set(x) == {"mitdb", "svdb"}
     each = [figures_of(one.rows.labels, said_by(one.probs, (1.0, 1.0, 1.0))) for one in PEOPLE[1:3]]
     assert (x["svdb"].n_records, x["svdb"].n_beats) == (2, 1937)
     assert x["svdb"].record_median["S"].se == pytest.approx(np.median([e.s_se for e in each]))
     assert x["svdb"].record_median["V"].se == pytest.approx(each[0].v_se), "the other record has no V"
+
+
+def test_nobody_chooses_for_oneself() -> None:
+    """A person whose probabilities would choose other factors than all others' is judged by the others'."""
+    people = [replace(one, fold=k) for k, one in enumerate(PEOPLE)]
+    odd = found("svdb", "eeeee", (900, 200, 30, 5, 0), sharpness=0.3)
+    odd = replace(odd, probs=odd.probs[:, [1, 0, 2, 3]], fold=7)
+    aim = Aim(1.0, 1e9, 1e9)
+    said = {one.rows.name: one.classes for one in unseen([*people, odd], aim)}
+    calibration = calibration_of(people)
+    by_others = best_factors([replace(one, probs=calibration.of(one.probs)) for one in people], aim)
+    assert said["eeeee"].tolist() == said_by(calibration.of(odd.probs), by_others).tolist()
+    assert set(said) == {"a", "bb", "ccc", "dddd", "eeeee"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_ecg.context.told import TOLD_S
+
 __all__ = ["FEWEST_BEATS", "PAUSE_S", "Episode", "Pauses", "Runs"]
 
 FEWEST_BEATS = 3
 """Ectopic beats of one kind in a row that make a run."""
 PAUSE_S = 2.0
-DECIDED_S = 0.36
-"""A beat detector has told of an R by then."""
 
 _KINDS = {"V": "v_run", "S": "s_run"}
 
@@ -38,11 +38,6 @@ class Episode:
     over: bool
     n_beats: int
     length_s: float
-
-    @property
-    def rate_bpm(self) -> float | None:
-        """Beats a minute within a run; None for a pause."""
-        return None if self.n_beats < 2 or self.length_s <= 0.0 else 60.0 * (self.n_beats - 1) / self.length_s
 
 
 class Runs:
@@ -82,16 +77,11 @@ class Pauses:
         self._last: float | None = None
         self._told = False
 
-    @property
-    def last(self) -> float | None:
-        """The last R, in samples; None when none is known that the next could follow."""
-        return self._last
-
     def due(self) -> int | None:
         """Sample with which a pause is certain if no beat comes; None when there is nothing to wait for."""
         if self._last is None or self._told:
             return None
-        return round(self._last + (PAUSE_S + DECIDED_S) * self._fs_hz)
+        return round(self._last + (PAUSE_S + TOLD_S) * self._fs_hz)
 
     def certain(self, at_index: int) -> Episode:
         """`due` has come."""

@@ -28,6 +28,8 @@ FEWEST = 24
 N_MEAN = 16
 """Beats over which the logit is averaged, as a running mean."""
 LOGIT_CAP = 6.0
+_LARGEST = 10.0
+"""No logarithm of R-R intervals lies beyond."""
 _SMALLEST = 0.01
 """Steps below are the grid of the samples."""
 
@@ -69,8 +71,8 @@ class Irregularity:
     def restore(self, state: Mapping[str, Samples]) -> None:
         """Remember that instead. Raises `ValueError` when it is no `state`."""
         logit, suspected = state["verdict"].tolist()
-        self._last.refill(state["last"][-N_BACK:])
-        self._steps.refill(state["steps"][-N_STEPS:])
+        self._last.refill(np.clip(state["last"], -_LARGEST, _LARGEST))
+        self._steps.refill(np.clip(state["steps"], 0.0, _LARGEST))
         self.logit, self.suspected = min(max(logit, -LOGIT_CAP), LOGIT_CAP), bool(suspected)
 
     def measures(self, consistency: float) -> tuple[float, float] | None:

@@ -71,7 +71,7 @@ class AtrialShare:
     def restore(self, state: Mapping[str, Samples]) -> None:
         """Remember that instead. Raises `ValueError` when it is no `state`."""
         (suspected,) = state["suspected"].tolist()
-        self._marks.refill((state["marks"][-N_BEATS:] > 0.5).astype(np.float64))
+        self._marks.refill((state["marks"] > 0.5).astype(np.float64))
         self.suspected = bool(suspected)
         self.forget_level()
 

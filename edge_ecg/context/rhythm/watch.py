@@ -20,7 +20,7 @@ from edge_ecg.context.rhythm.share import END_BELOW as SHARE_ENDS_BELOW
 from edge_ecg.context.rhythm.share import AtrialShare
 from edge_ecg.context.tracker import COLUMNS
 
-__all__ = ["STATES", "RhythmBeat", "RhythmChange", "RhythmEvent", "RhythmWatch"]
+__all__ = ["STATES", "RhythmBeat", "RhythmChange", "RhythmTold", "RhythmWatch"]
 
 SINUS, AF, ATRIAL, FIBRILLATION, UNKNOWN = STATES = (
     "sinus", "af_suspected", "atrial_suspected", "fibrillation_suspected", "unknown"
@@ -77,7 +77,7 @@ class RhythmChange:
     score: float
 
 
-RhythmEvent = RhythmChange | Episode
+RhythmTold = RhythmChange | Episode
 
 
 class RhythmWatch:
@@ -113,7 +113,7 @@ class RhythmWatch:
         """The rhythm that was told last; `UNKNOWN` at first, without an event."""
         return self._state
 
-    def detected(self, r_pos: float, at_index: int) -> list[RhythmEvent]:
+    def detected(self, r_pos: float, at_index: int) -> list[RhythmTold]:
         """An R peak, as soon as it is known: for pauses, which do not wait for labels."""
         events = self._pass(at_index)
         if not self._unusable:
@@ -122,7 +122,7 @@ class RhythmWatch:
             self._last_r = r_pos
         return events
 
-    def beat(self, beat: RhythmBeat) -> list[RhythmEvent]:
+    def beat(self, beat: RhythmBeat) -> list[RhythmTold]:
         """A labelled beat, in order. What was detected in noise breaks every chain and is nothing else."""
         events = self._pass(beat.at_index)
         if beat.reject or self._unusable or self._flutter:
@@ -152,7 +152,7 @@ class RhythmWatch:
             self._since[SINUS] = beat.r_pos
         return [*events, *self._settle(beat.r_pos)]
 
-    def fibrillation(self, change: FibrillationChange) -> list[RhythmEvent]:
+    def fibrillation(self, change: FibrillationChange) -> list[RhythmTold]:
         """Flutter or fibrillation is suspected, or no longer."""
         events = self._pass(change.at_index)
         if change.suspected:
@@ -163,7 +163,7 @@ class RhythmWatch:
             self._forget_last()
         return [*events, *self._settle(change.sample)]
 
-    def signal(self, at_index: int, sample: int, *, usable: bool, cause: str = "noise") -> list[RhythmEvent]:
+    def signal(self, at_index: int, sample: int, *, usable: bool, cause: str = "noise") -> list[RhythmTold]:
         """From ``sample`` on the signal cannot be used, or can again as far as ``cause`` goes (``noise lead_off``)."""
         events = self._pass(at_index)
         if usable:
@@ -174,7 +174,7 @@ class RhythmWatch:
             events += self._runs.close(self._at) + self._pauses.close(self._at, sample)
         return [*events, *self._settle(sample)]
 
-    def gap(self, at_index: int, n_lost: int) -> list[RhythmEvent]:
+    def gap(self, at_index: int, n_lost: int) -> list[RhythmTold]:
         """Before ``at_index`` samples are missing, more than could be bridged: no pause can be told from a loss."""
         events = self._overdue(at_index - n_lost)
         self._at = max(self._at, at_index)
@@ -183,7 +183,7 @@ class RhythmWatch:
         self._forget_last()
         return [*events, *self._settle(at_index)]
 
-    def until(self, at_index: int) -> list[RhythmEvent]:
+    def until(self, at_index: int) -> list[RhythmTold]:
         """All that was known with samples up to ``at_index`` has been told: what is overdue is certain now."""
         return self._overdue(at_index + 1)
 
@@ -194,14 +194,14 @@ class RhythmWatch:
         self._since = dict.fromkeys((SINUS, AF, ATRIAL))
         self._share.forget_level()
 
-    def _pass(self, at_index: int) -> list[RhythmEvent]:
+    def _pass(self, at_index: int) -> list[RhythmTold]:
         """Something becomes known with ``at_index``: what was due before it comes first."""
         events = self._overdue(at_index)
         self._at = max(self._at, at_index)
         return events
 
-    def _overdue(self, before: int) -> list[RhythmEvent]:
-        events: list[RhythmEvent] = []
+    def _overdue(self, before: int) -> list[RhythmTold]:
+        events: list[RhythmTold] = []
         due = self._pauses.due()
         if due is not None and due < before:
             self._at = max(self._at, due)
@@ -228,7 +228,7 @@ class RhythmWatch:
             return ATRIAL, self._share.share
         return SINUS, 1.0 - max(irregular, self._share.share)
 
-    def _settle(self, sample: float) -> list[RhythmEvent]:
+    def _settle(self, sample: float) -> list[RhythmTold]:
         """The change, when there is one; it counts from the beat that first spoke for it, else from ``sample``."""
         state, score = self._now()
         if state == self._state:
