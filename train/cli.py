@@ -103,7 +103,7 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
 def _train_rhythm(given: Sequence[str], seed: int, out: Path | None, threads: int) -> None:
     refused = [name for name in given if name not in ("--network", "--seed", "--out")]
     if refused:
-        hint = f"Leave it out: it learns from mitdb's DS1, svdb and nsrdb_2h; {', '.join(refused)} is for networks"
+        hint = f"Leave it out: it learns from mitdb's DS1, svdb and nsrdb; {', '.join(refused)} is for networks"
         raise UsageError(f"{', '.join(refused)} means nothing with --network {RHYTHM}", hint)
     folder = out or runs_root() / f"{RHYTHM}-seed{seed}"
     check_room("training", memory_bytes=1_500_000_000, disk_bytes=150_000_000, folder=folder)

@@ -15,7 +15,8 @@ from scipy.optimize import minimize
 
 from edge_ecg.errors import DataError
 from edge_ecg.labels import BeatLabel
-from train.rhythm_fit import CLASSES, HEALTHY, RecordRows
+from train.rhythm_fit import CLASSES, RecordRows
+from train.rhythm_records import HEALTHY
 
 __all__ = [
     "AIMS",

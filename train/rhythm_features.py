@@ -20,7 +20,7 @@ from edge_ecg.io.arrays import pack_arrays, unpack_arrays
 from train.noise import first_half, read_noise
 from train.processes import each_in_turn
 from train.rhythm_fit import RecordRows
-from train.rhythm_records import disturbed, read_labelled
+from train.rhythm_records import disturbed, read_labelled, stem_of
 from train.window_set import runs_root
 
 __all__ = ["Wish", "rows_of"]
@@ -40,7 +40,7 @@ class Wish:
 
     def file(self) -> Path:
         """Where its rows are kept: another place when the record or the code is another."""
-        stem = self.root / self.database / self.name
+        stem = stem_of(self.root, self.database, self.name)
         digest = hashlib.sha256(f"{_code_sha256()} {self.is_copy}".encode())
         for suffix in (".hea", ".dat", ".atr"):
             with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ from edge_ecg.figures import ClassMetrics
 from edge_ecg.labels import BeatLabel
 from edge_ecg.rhythm_manifest import HealthyFigures, PeopleFigures, RecordMedian
 from train.rhythm_choice import Figures, Said, false_per_hour, figures_of
-from train.rhythm_fit import HEALTHY
+from train.rhythm_records import HEALTHY
 
 __all__ = ["healthy_figures", "people_figures"]
 

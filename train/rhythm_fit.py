@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.labels import BeatLabel
+from train.rhythm_records import HEALTHY
 
-__all__ = ["CLASSES", "HEALTHY", "RecordRows", "RhythmRecipe", "dealt_folds", "fit_trees", "training_rows"]
+__all__ = ["CLASSES", "RecordRows", "RhythmRecipe", "dealt_folds", "fit_trees", "training_rows"]
 
 CLASSES = (BeatLabel.N, BeatLabel.S, BeatLabel.V, BeatLabel.F)
 """What the model says; Q beats train nothing."""
-HEALTHY = "nsrdb_2h"
-"""The database of healthy people."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,11 +15,17 @@ from edge_ecg.io import read_annotations, read_record
 from edge_ecg.labels import AAMI5
 from train.noise import resample_noise
 from train.people import is_test_person
+from train.record_files import listed_records
 from train.splits import DS1
 
-__all__ = ["Labelled", "disturbed", "read_labelled", "training_records"]
+__all__ = ["HEALTHY", "HEALTHY_PEOPLE", "Labelled", "disturbed", "read_labelled", "stem_of", "training_records"]
 
 Samples = NDArray[np.float64]
+
+HEALTHY = "nsrdb_2h"
+"""Healthy people: the first `HEALTHY_SAMPLES` of lead ECG1 of some records of nsrdb, 2 h 10 min."""
+HEALTHY_PEOPLE = ("16272", "16483", "16786", "17453", "19088", "19140")
+HEALTHY_SAMPLES = 1_000_000
 
 _NOISY_S = 120.0
 _SNR_DB = (6.0, 24.0)
@@ -58,28 +64,46 @@ class Labelled:
 
 
 def training_records(root: Path) -> list[tuple[str, str]]:
-    """Database and name of what may train and choose: DS1, svdb without its test people, all of nsrdb_2h."""
-    svdb, nsrdb = (sorted(f.stem for f in (root / name).glob("*.hea")) for name in ("svdb", "nsrdb_2h"))
+    """Database and name of what may train and choose: DS1, svdb without its test people, `HEALTHY_PEOPLE`.
+
+    Raises
+    ------
+    DataError
+        svdb is not there.
+    """
+    svdb = [stem.name for stem in listed_records(root / "svdb", "svdb", "edge-ecg data fetch svdb")]
     return [
         *(("mitdb", str(name)) for name in DS1),
-        *(("svdb", name) for name in svdb if not is_test_person("svdb", name)),
-        *(("nsrdb_2h", name) for name in nsrdb),
+        *(("svdb", name) for name in sorted(svdb) if not is_test_person("svdb", name)),
+        *((HEALTHY, name) for name in HEALTHY_PEOPLE),
     ]
+
+
+def stem_of(root: Path, database: str, name: str) -> Path:
+    """Path of a record without suffix. Of `HEALTHY` the whole record of nsrdb serves where the piece is not there."""
+    stem = root / database / name
+    whole = root / "nsrdb" / name
+    return whole if database == HEALTHY and not stem.with_suffix(".hea").exists() else stem
 
 
 def read_labelled(root: Path, database: str, name: str) -> Labelled:
     """A record: lead MLII where there is one, else the first. Raises `DataError` when it is not whole."""
-    stem = root / database / name
-    record, notes = read_record(stem), read_annotations(stem)
+    stem = stem_of(root, database, name)
+    hint = f"Get it with `edge-ecg data fetch {stem.parent.name}`"
+    try:
+        record, notes = read_record(stem), read_annotations(stem)
+    except DataError as error:
+        raise DataError(error.message, hint) from None
     if problem := record.problem or notes.problem:
-        raise DataError(problem, f"Get it again with `edge-ecg data fetch {database}`")
+        raise DataError(problem, hint)
     lead = record.lead_index(None) if database == "mitdb" else 0
-    x = record.samples_mv([lead])[:, 0].astype(np.float64)
+    n = HEALTHY_SAMPLES if database == HEALTHY else len(record.counts)
+    x = record.samples_mv([lead])[:n, 0].astype(np.float64)
     finite = np.isfinite(x)
     if not finite.all():
         x = np.interp(np.arange(len(x)), np.flatnonzero(finite), x[finite])
-    is_beat = np.array([s in AAMI5 for s in notes.symbol])
-    labels = np.array([AAMI5[s] for s in notes.symbol if s in AAMI5], dtype=np.uint8)
+    is_beat = np.array([s in AAMI5 for s in notes.symbol]) & (notes.sample < n)
+    labels = np.array([AAMI5[s] for s, of in zip(notes.symbol, is_beat, strict=True) if of], dtype=np.uint8)
     return Labelled(database, name, record.header.fs_hz, x, notes.sample[is_beat].astype(np.float64), labels)
 
 

@@ -29,7 +29,7 @@ from edge_ecg.infer import open_classifier
 from edge_ecg.labels import BeatLabel
 from train.logistic import fit_logistic
 from train.looks import append_look
-from train.rhythm_fit import HEALTHY
+from train.rhythm_records import HEALTHY
 from train.rhythm_states_people import Person, fitting_people, test_names, test_person, watched
 from train.rhythm_states_score import Agreement, agreement_of, noted_runs, runs_agreement, told_runs, when, without
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_ecg.errors import ModelError
+from edge_ecg.errors import DataError, ModelError
 from edge_ecg.infer.trees import pack_trees, unpack_trees
 from edge_ecg.sources.virtual import EXCERPT
+from train import rhythm_records
 from train.people import is_test_person
 from train.rhythm_fit import RecordRows, RhythmRecipe, dealt_folds, fit_trees, training_rows
 from train.rhythm_records import Labelled, disturbed, read_labelled, training_records
@@ -112,3 +113,22 @@ def test_test_people_train_nothing(data_dir: Path) -> None:
     }  # fmt: skip
     record = read_labelled(data_dir, "svdb", "801")
     assert len(record.r) == len(record.labels) > 1500
+
+
+def test_healthy_people_are_the_beginnings_of_whole_records(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = read_labelled(data_dir, "nsrdb_2h", "16483")
+    (tmp_path / "nsrdb").symlink_to(data_dir / "nsrdb_2h")
+    monkeypatch.setattr(rhythm_records, "HEALTHY_SAMPLES", 60_000)
+    begin = read_labelled(tmp_path, "nsrdb_2h", "16483")
+    assert np.array_equal(begin.samples_mv, piece.samples_mv[:60_000])
+    assert begin.r.tolist() == [r for r in piece.r if r < 60_000]
+    assert len(begin.labels) == len(begin.r) > 500
+
+
+def test_a_database_that_is_missing_is_told_with_the_command_that_brings_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="edge-ecg data fetch svdb"):
+        training_records(tmp_path)
+    with pytest.raises(DataError, match="edge-ecg data fetch nsrdb"):
+        read_labelled(tmp_path, "nsrdb_2h", "16483")

@@ -22,7 +22,8 @@ from train.rhythm_choice import (
     unseen,
 )
 from train.rhythm_figures import healthy_figures, people_figures
-from train.rhythm_fit import HEALTHY, RecordRows
+from train.rhythm_fit import RecordRows
+from train.rhythm_records import HEALTHY
 
 
 def found(database: str, name: str, counts: tuple[int, ...], seed: int = 0, sharpness: float = 1.0) -> OutOfFold:
