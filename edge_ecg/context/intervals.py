@@ -68,23 +68,22 @@ class Intervals:
     def state(self) -> dict[str, Samples]:
         """All that it remembers."""
         baseline = [] if self._baseline is None else [self._baseline]
-        rings = {name: ring.last(LONGEST).copy() for name, ring in self._rings().items()}
-        return {**rings, "baseline": np.array(baseline), "since_off": np.array([float(self._since_off)])}
+        rings = {"logs": self._logs, "steps": self._steps, "dominant": self._dominant}
+        held = {name: ring.last(LONGEST).copy() for name, ring in rings.items()}
+        return {**held, "baseline": np.array(baseline), "since_off": np.array([float(self._since_off)])}
 
     def restore(self, state: Mapping[str, Samples]) -> None:
         """Remember that instead."""
         # A file may hold anything: what no interval can be must not come back as one.
         shortest, longest = math.log(_SHORTEST_S), math.log(LONGEST_POST_S)
-        limits = {"capped_s": (_SHORTEST_S, math.exp(_LOG_CAP)), "steps": (shortest - longest, longest - shortest)}
-        for name, ring in self._rings().items():
-            ring.refill(np.clip(state[name], *limits.get(name, (shortest, longest))))
+        self._logs.refill(np.clip(state["logs"], shortest, longest))
+        self._dominant.refill(np.clip(state["dominant"], shortest, longest))
+        self._steps.refill(np.clip(state["steps"], shortest - longest, longest - shortest))
+        self._capped_s.refill(np.array([math.exp(min(log, _LOG_CAP)) for log in self._logs.last(LONGEST).tolist()]))
         baseline = state["baseline"]
         self._baseline = min(max(float(baseline[0]), shortest), longest) if len(baseline) else None
         self._since_off = max(0, int(state["since_off"][0]))
         self.log_median32 = _median(self._logs.last(32)) if len(self._logs) else None
-
-    def _rings(self) -> dict[str, Ring]:
-        return {"logs": self._logs, "capped_s": self._capped_s, "steps": self._steps, "dominant": self._dominant}
 
     @property
     def n(self) -> int:

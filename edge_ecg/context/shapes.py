@@ -105,8 +105,10 @@ class Shapes:
         }  # fmt: skip
 
     def restore(self, state: Mapping[str, Samples]) -> None:
-        """Remember that instead."""
+        """Remember that instead. Raises `ValueError` when it has templates and no beats that made them."""
         self._n = len(state["weights"])
+        if self._n and not len(state["is_dominant"]):
+            raise ValueError("there are shapes of no beat")
         for name, array in self._templates().items():
             array[: self._n] = np.clip(state[name], -_LARGEST, _LARGEST)
         # A file may hold anything: norms are those of the templates, and no beat counts less than none.
@@ -114,10 +116,11 @@ class Shapes:
             self._norms[k] = math.sqrt(float(self._qrs[k] @ self._qrs[k])) + _TINY
         for held in (self._counts, self._weights):
             np.maximum(held[: self._n], _TINY, out=held[: self._n])
-        self._is_dominant.refill(state["is_dominant"])
-        self._distances = state["distances"].tolist()
-        self._p_means = state["p_means"].copy()
-        self._n_p, self._n_beats = (int(n) for n in state["counters"])
+        self._is_dominant.refill((state["is_dominant"] > 0.5).astype(np.float64))
+        self._distances = np.clip(state["distances"], 0.0, _LARGEST).tolist()
+        self._p_means = np.clip(state["p_means"], -_LARGEST, _LARGEST)
+        n_p, n_beats = np.clip(state["counters"], 0.0, 2.0**53).tolist()
+        self._n_p, self._n_beats = max(1, int(n_p)), int(n_beats)
 
     def _templates(self) -> dict[str, Samples]:
         return {
