@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interrupted import interrupted, same
 from small_runs import RECIPE, small_baseline, small_source
 
 from edge_ecg.errors import ConfigError, DataError, UsageError
@@ -32,28 +33,6 @@ def tuned_copy(source: Source, folder: Path, tuning: Tuning = TWO, **more: Any) 
     return tune(model, source, tuning, folder, **more), model.get_weights()
 
 
-def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-class InterruptedAt:
-    """Windows that Ctrl-C comes over: the ``n``-th look at them interrupts."""
-
-    def __init__(self, windows: Any, n: int) -> None:
-        self._windows = windows
-        self._left = n
-
-    def __getitem__(self, key: Any) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            raise KeyboardInterrupt
-        return self._windows[key]
-
-
-def interrupted(source: Source, n: int) -> Source:
-    return replace(source, data=replace(source.data, windows=InterruptedAt(source.data.windows, n)))  # type: ignore[arg-type]
-
-
 def test_a_stopped_change_goes_on_to_what_a_straight_one_gives(
     source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +45,7 @@ def test_a_stopped_change_goes_on_to_what_a_straight_one_gives(
     n_batches = -(-len(source.split.train) // RECIPE.batch_size)
     with pytest.raises(KeyboardInterrupt):
         # One look an epoch is at the validation part.
-        tuned_copy(interrupted(source, n_batches + 3), tmp_path / "stopped")
+        tuned_copy(replace(source, data=interrupted(source.data, n_batches + 3)), tmp_path / "stopped")
     told = capsys.readouterr().out
     assert "as-it-is stopped; its 1 epochs of 2 are kept. The same command goes on" in told
 
@@ -77,14 +56,14 @@ def test_a_stopped_change_goes_on_to_what_a_straight_one_gives(
     assert [row["loss"] for row in again.rows] == [row["loss"] for row in straight.rows]
 
     # Done once, it is not done again; neither for other settings.
-    found, weights_found = tuned_copy(interrupted(source, 0), tmp_path / "stopped")
+    found, weights_found = tuned_copy(replace(source, data=interrupted(source.data, 0)), tmp_path / "stopped")
     assert found.was_done
     assert found.rows == again.rows
     assert same(weights, weights_found)
     place = next((tmp_path / "stopped" / "changes").iterdir())
     assert f"as-it-is: done before, taken from {place}" in capsys.readouterr().out
     with pytest.raises(KeyboardInterrupt):
-        tuned_copy(interrupted(source, 0), tmp_path / "stopped", replace(TWO, seed=1))
+        tuned_copy(replace(source, data=interrupted(source.data, 0)), tmp_path / "stopped", replace(TWO, seed=1))
     assert "no epoch of it is kept" in capsys.readouterr().out
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from interrupted import interrupted, same
 
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ConfigError, DataError, UsageError
@@ -100,28 +101,6 @@ def test_one_seed_gives_one_network(data: WindowSet, tmp_path: Path) -> None:
         fit_baseline(few_of(data), folder, replace(QUICK, epochs=1), seed)
     assert same(weights_of(first), weights_of(second))
     assert not same(weights_of(first), weights_of(other))
-
-
-def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-class InterruptedAt:
-    """Windows that Ctrl-C comes over: the ``n``-th look at them interrupts."""
-
-    def __init__(self, windows: Any, n: int) -> None:
-        self._windows = windows
-        self._left = n
-
-    def __getitem__(self, key: Any) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            raise KeyboardInterrupt
-        return self._windows[key]
-
-
-def interrupted(data: WindowSet, n: int) -> WindowSet:
-    return replace(data, windows=InterruptedAt(data.windows, n))  # type: ignore[arg-type]
 
 
 def n_looks(data: WindowSet) -> int:
