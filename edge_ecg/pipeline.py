@@ -97,6 +97,7 @@ class Pipeline:
         self._min_confidence = min_confidence
         self._sign = -1.0 if invert else 1.0
         self._detector = QrsDetector(stream.fs_hz, nets or shipped_nets())
+        memory = memory or PatientMemory()
         self._front = front_end_of(classifier.preprocessing, stream.fs_hz, memory)
         self._rhythm = RhythmBranch(stream, classifier.preprocessing, memory)
         self._next_index: int | None = None

@@ -44,20 +44,18 @@ class RhythmBranch:
     params
         What the model sees of a beat: only features of the patient's own rhythm tell more than fibrillation.
     memory
-        What is known of the patient already; None: nothing.
+        What is known of the patient already.
     """
 
-    def __init__(
-        self, stream: StreamInfo, params: PreprocessParams | ContextParams, memory: PatientMemory | None
-    ) -> None:
+    def __init__(self, stream: StreamInfo, params: PreprocessParams | ContextParams, memory: PatientMemory) -> None:
         self._stream = stream
         self._signal = FibrillationWatch(stream.fs_hz)
         self._watch = None
         if isinstance(params, ContextParams):
-            known = memory or PatientMemory()
-            self._watch = RhythmWatch(stream.fs_hz, known.irregularity, known.share)
+            self._watch = RhythmWatch(stream.fs_hz, memory.irregularity, memory.share)
         self._heard: list[tuple[int, Heard]] = []
-        self._changes: deque[FibrillationChange] = deque()
+        # More lie behind no beat that is still to be labelled: a change takes seconds, a label three at most.
+        self._changes: deque[FibrillationChange] = deque(maxlen=16)
 
     def feed(self, samples_mv: NDArray[np.float64]) -> None:
         """Take the next samples of the lead, ``(n,)`` mV, all finite."""
@@ -67,7 +65,8 @@ class RhythmBranch:
 
     def hear(self, at_index: int, what: Heard) -> None:
         """Take what became known with a sample; in any order within a step, which `follow` ends."""
-        self._heard.append((at_index, what))
+        if self._watch is not None:
+            self._heard.append((at_index, what))
 
     def follow(self, until: int) -> list[Told]:
         """What all that was heard tells, samples up to ``until`` having been fed."""

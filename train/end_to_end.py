@@ -82,7 +82,7 @@ def run_record(task: Task) -> RecordRun:
     annotated = [r for r, s in zip(reference, notes.symbol, strict=True) if s in AAMI5 and r < len(samples_mv)]
     r_pos = np.array(annotated, np.float64)
     inputs = inputs_of_record(samples_mv, stream.fs_hz, r_pos, classifier.preprocessing)
-    said, _ = classifier.decide(classifier.classify_many(np.stack([b.inputs for b in inputs])))
+    said = classifier.decide(classifier.classify_many(np.stack([b.inputs for b in inputs])))[0] if inputs else []
     run = RecordRun(
         record=task.stem.name,
         inputs_sha256=inputs_sha256,

@@ -118,7 +118,8 @@ class Outcome:
                 for label, c in zip(CLASSES, confusion.per_class(), strict=True)
                 if c.n
             )
-            lines.append(f"  {name:28} {100 * confusion.accuracy:6.2f} %   Se/+P  {classes}")
+            share = f"{100 * confusion.accuracy:6.2f} %   Se/+P  {classes}" if classes else "     -"
+            lines.append(f"  {name:28} {share}")
         cells = np.ndenumerate(self.device.counts)
         wrong = sorted(((int(n), f"{CLASSES[i]} as {CLASSES[j]}") for (i, j), n in cells if i != j and n), reverse=True)
         if wrong:

@@ -15,7 +15,7 @@ import pytest
 
 from edge_ecg.cli.main import run
 from edge_ecg.infer import open_classifier
-from edge_ecg.io import read_record, write_record
+from edge_ecg.io import Annotations, read_record, write_annotations, write_record
 from edge_ecg.runner import Runner
 from edge_ecg.scoring.rules import Rules
 from edge_ecg.sinks.beats import BeatList
@@ -264,6 +264,21 @@ def test_records_that_cannot_be_scored(capsys: pytest.CaptureFixture[str], tmp_p
     assert "no header" in only_line(capsys)
     assert run(["evaluate", MODEL, "--lead", "V1"]) == 2
     assert "--lead means nothing without --end-to-end" in only_line(capsys)
+
+
+def test_a_record_without_beats_has_only_false_detections(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    beatless = records(tmp_path / "beatless", "a2")
+    write_annotations(beatless / "a2.atr", Annotations.of([50], ["+"], fs_hz=360.0))
+    assert evaluate(beatless, tmp_path / "out") == 0
+    printed = capsys.readouterr().out
+    assert "+P" in printed
+    assert "0 matched beats" in printed
+    assert "0.00 %" not in printed
+    detection = json.loads((tmp_path / "out" / "report.json").read_text())["detection"]["gross"]
+    assert detection["q_ppv"] == 0.0
+    assert detection["q_se"] is None
 
 
 def test_what_the_device_declares_unusable() -> None:
