@@ -175,7 +175,8 @@ class Pipeline:
             self._meter.resume(first, 0.0)
             self._rhythm.resume(first, 0)
         lead = self._stream.leads[self._lead]
-        return ModelEvent(self._stream, first, lead, self._classifier.model_id, self._classifier.sha256)
+        model = self._classifier
+        return ModelEvent(self._stream, first, lead, model.model_id, model.sha256, model.operating_point)
 
     def _electrode(self, first: int, n: int, off: bool | None) -> list[Event]:
         """Tell of an electrode that came off or on; remember the samples without one."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ecg.labels import OperatingPoint
+
 __all__ = [
     "Beat",
     "Classified",
@@ -240,13 +242,14 @@ class LinkEvent:
 
 @dataclass(frozen=True, slots=True)
 class ModelEvent:
-    """Which model labels which lead from here on."""
+    """Which model labels which lead from here on; with which operating point, if it has one."""
 
     stream: StreamInfo
     at_index: int
     lead: str
     model_id: str
     sha256: str
+    operating_point: OperatingPoint | None = None
 
 
 Event = (

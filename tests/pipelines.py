@@ -22,6 +22,7 @@ class WindowSumClassifier:
     sha256 = "0"
     labels = ("N", "V")
     preprocessing = PreprocessParams()
+    operating_point = None
 
     def classify(self, inputs: np.ndarray) -> np.ndarray:
         p = np.float32(np.dot(inputs.astype(np.float64), np.arange(187)) / 20_000.0)

@@ -45,12 +45,15 @@ class Classifier(Protocol):
     def preprocessing(self) -> PreprocessParams | ContextParams:
         """What it sees of a beat: a window, or features against the patient's past."""
 
+    @property
+    def operating_point(self) -> OperatingPoint | None:
+        """How ready it is to call a beat S or V; None: it leaves no choice."""
+
     def classify(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities ``(n_classes,)`` of one beat: its window or its features, as `preprocessing` says."""
 
     def classify_many(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities ``(n, n_classes)`` of beats ``(n, ...)``: of each what `classify` says, to the bit."""
-
 
     def decide(self, probs: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Of probabilities ``(n, n_classes)`` the class numbers ``(n,)``, and how sure of each, ``(n,)`` in 0..1."""

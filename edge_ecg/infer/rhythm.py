@@ -45,7 +45,7 @@ class RhythmClassifier:
         self.sha256 = manifest.sha256
         self.labels = manifest.labels
         self.preprocessing = manifest.preprocessing
-        self.operating_point = operating_point
+        self.operating_point: OperatingPoint | None = operating_point
         self.runs_on, self.remark = "CPU (numpy)", ""
         multipliers = manifest.operating_points[operating_point]
         self._multipliers = np.array([multipliers[label] for label in self.labels], dtype=np.float64)

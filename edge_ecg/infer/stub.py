@@ -19,6 +19,7 @@ class StubClassifier:
     sha256 = ""
     labels = LABEL_SETS["aami5"]
     preprocessing = PreprocessParams()
+    operating_point = None
 
     def classify(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(1, 0, 0, 0, 0)."""

@@ -143,6 +143,7 @@ class TfliteClassifier:
         self.sha256 = manifest.sha256
         self.labels = manifest.labels
         self.preprocessing: PreprocessParams = manifest.preprocessing
+        self.operating_point = None
         self.runtime, make = interpreter_class()
         self.runs_on = accelerated.name if accelerated else f"CPU ({self.runtime})"
         self.remark = remark

@@ -93,9 +93,10 @@ class ConsoleSink:
                 return self._remark(event.sample / event.stream.fs_hz, _episode(event))
             case ModelEvent():
                 scale = "" if event.stream.calibrated else ", amplitudes not calibrated"
+                point = f" ({event.operating_point})" if event.operating_point else ""
                 return (
                     f"stream {event.stream.stream}: {event.stream.fs_hz:g} Hz, lead {event.lead}{scale}; "
-                    f"labelled by {event.model_id}\n" + _HEADING
+                    f"labelled by {event.model_id}{point}\n" + _HEADING
                 )
             case LinkEvent():
                 return f"link {event.state}: {event.detail}"

@@ -90,6 +90,7 @@ def as_json(event: Event) -> dict[str, Any]:
                 "lead": event.lead,
                 "model": event.model_id,
                 "sha256": event.sha256,
+                "operating_point": event.operating_point,
                 "fs_hz": event.stream.fs_hz,
                 "leads": list(event.stream.leads),
                 "calibrated": event.stream.calibrated,

@@ -28,8 +28,8 @@ BEAT_FIELDS = [
     *("schema", "type", "stream", "sample", "t_s", "utc", "lead", "label", "probs"),
     *("confidence", "model", "rr_s", "hr_bpm", "quality", "flags", "reject", "lag_ms"),
 ]
-MODEL_FIELDS = ["schema", "type", "stream", "sample", "t_s", "utc", "lead", "model", "sha256", "fs_hz"]
-MODEL_FIELDS += ["leads", "calibrated"]
+MODEL_FIELDS = ["schema", "type", "stream", "sample", "t_s", "utc", "lead", "model", "sha256"]
+MODEL_FIELDS += ["operating_point", "fs_hz", "leads", "calibrated"]
 
 
 @pytest.fixture(name="replay")

@@ -32,6 +32,7 @@ class Seeing:
     """A model that says N of all, and keeps what it was shown."""
 
     model_id, sha256, labels, preprocessing = "seeing", "0", ("N", "S", "V", "F"), PARAMS
+    operating_point = None
 
     def __init__(self) -> None:
         self.seen: list[np.ndarray] = []

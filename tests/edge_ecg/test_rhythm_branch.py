@@ -22,6 +22,7 @@ class Following:
     """Follows the patient, and calls every beat that comes early V, as a rhythm model might."""
 
     model_id, sha256, labels, preprocessing = "following", "0", ("N", "S", "V"), ContextParams()
+    operating_point = None
 
     def classify_many(self, inputs: np.ndarray) -> np.ndarray:
         early = inputs[:, ContextParams().columns.index("pre-median32")] < -0.15

@@ -45,7 +45,7 @@ EVENTS: dict[str, Event] = {
     "gap": GapEvent(STREAM, 250, 7, interpolated=True),
     "lead_off": LeadOffEvent(STREAM, 250, off=True),
     "quality": QualityEvent(STREAM, 300, 250, noisy=True, quality=0.12345, causes=("mains", "motion")),
-    "model": ModelEvent(STREAM, 0, "II", "m1", "ab" * 32),
+    "model": ModelEvent(STREAM, 0, "II", "m1", "ab" * 32, "sensitive"),
     "link": LinkEvent("connected", "a board", STREAM),
 }
 HEAD = {"schema": 1, "stream": "s1", "sample": 250, "t_s": 1.0, "utc": "2001-09-09T01:46:41.000Z"}
@@ -78,6 +78,7 @@ LINES = {
         "lead": "II",
         "model": "m1",
         "sha256": "ab" * 32,
+        "operating_point": "sensitive",
         "fs_hz": 250.0,
         "leads": ["I", "II"],
         "calibrated": True,
@@ -346,7 +347,7 @@ def test_times_as_a_clock(t_s: float, text: str) -> None:
         (EVENTS["quality"], "signal noisy (mains, motion): beats are marked reject"),
         (QualityEvent(STREAM, 250, 250, noisy=True, quality=0.1), "signal noisy: beats"),
         (QualityEvent(STREAM, 250, 250, noisy=False, quality=0.9), "good again"),
-        (EVENTS["model"], "stream s1: 250 Hz, lead II; labelled by m1"),
+        (EVENTS["model"], "stream s1: 250 Hz, lead II; labelled by m1 (sensitive)"),
         (
             ModelEvent(StreamInfo("s", 125.0, ("I",), calibrated=False), 0, "I", "m", ""),
             "lead I, amplitudes not calibrated",
