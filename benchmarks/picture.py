@@ -27,7 +27,7 @@ PAPER, FINE, COARSE = "#fffaf8", "#f6dcd8", "#e9b8b0"
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--model", default="mitdb-baseline-int8", show_default=True)
+@click.option("--model", default="rhythm", show_default=True)
 @click.option("--start", "start_s", default=132.0, show_default=True, help="First second drawn.")
 @click.option("--length", "length_s", default=10.0, show_default=True, help="Seconds drawn.")
 def main(out: Path, model: str, start_s: float, length_s: float) -> None:

@@ -100,7 +100,7 @@ class SignalSettings:
 class ModelSettings:
     """What labels the beats."""
 
-    id: str = _setting("mitdb-baseline-int8", "Name of a shipped model, or the directory of a bundle.")
+    id: str = _setting("rhythm", "Name of a shipped model, or the directory of a bundle.")
     operating_point: OperatingPoint | None = _setting(  # noqa: RUF009
         None,
         "How ready a rhythm model is to call a beat ectopic: few-false-alarms, balanced, sensitive; "

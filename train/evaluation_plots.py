@@ -11,7 +11,7 @@ from edge_ecg.errors import UsageError
 from edge_ecg.scoring.confusion import Confusion
 from edge_ecg.scoring.probabilities import Calibration
 
-__all__ = ["confusion_png", "reliability_png", "require_matplotlib"]
+__all__ = ["confusion_png", "figure_png", "reliability_png", "require_matplotlib"]
 
 _RIGHT, _WRONG, _INK = "Blues", "Reds", "#222222"
 
@@ -55,7 +55,7 @@ def confusion_png(confusion: Confusion, classes: tuple[str, ...], title: str) ->
     axes.set_yticks(np.arange(-0.5, len(classes)), minor=True)
     axes.grid(which="minor", color="0.85", linewidth=1.0)
     axes.tick_params(which="minor", length=0)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def reliability_png(calibration: Calibration, title: str) -> bytes:
@@ -76,7 +76,7 @@ def reliability_png(calibration: Calibration, title: str) -> bytes:
     lower.bar(left[held], calibration.n[held], width, align="edge", color="0.6", edgecolor="white")
     lower.set(xlim=(0, 1), xlabel="probability of the label given", ylabel="beats")
     lower.set_yscale("log", nonpositive="clip")
-    return _png(figure)
+    return figure_png(figure)
 
 
 def _figure(width_in: float, height_in: float, rows: int = 1) -> tuple[Any, Any]:
@@ -88,8 +88,9 @@ def _figure(width_in: float, height_in: float, rows: int = 1) -> tuple[Any, Any]
     return figure, figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
 
 
-def _png(figure: Any) -> bytes:
+def figure_png(figure: Any) -> bytes:
+    """A figure of matplotlib as a PNG: the same figures give the same file."""
     out = io.BytesIO()
-    # Without a date or a version: the same figures give the same file.
+    # Without a date or a version.
     figure.savefig(out, format="png", dpi=130, metadata={"Software": None})
     return out.getvalue()

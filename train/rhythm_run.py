@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from edge_ecg.errors import DataError
 from edge_ecg.infer.trees import TreeTables
 from edge_ecg.io.arrays import pack_arrays, unpack_arrays
 from edge_ecg.rhythm_manifest import RhythmBundle
+from train.evaluation_plots import figure_png
 from train.rhythm_bundle import RhythmFacts, write_rhythm_bundle
 from train.rhythm_choice import AIMS, Calibration, OutOfFold, Said, best_factors, calibration_of, unseen
+from train.rhythm_curves import curves_of, draw
 from train.rhythm_cv import N_FOLDS, fold_of, fold_probs
 from train.rhythm_features import Wish, rows_of
 from train.rhythm_figures import healthy_figures, people_figures
@@ -41,6 +44,8 @@ class Fitted:
         Factors of N, S and V by operating point.
     said
         By operating point, what is said of each record by trees, calibration and factors that have not seen the person.
+    found
+        Each record and the calibrated probabilities of trees that have not seen the person.
     data_sha256
         Hash of all features and labels.
     """
@@ -49,12 +54,15 @@ class Fitted:
     calibration: Calibration
     points: dict[str, tuple[float, float, float]]
     said: dict[str, list[Said]]
+    found: tuple[OutOfFold, ...]
     records: tuple[RecordRows, ...]
     data_sha256: str
 
 
 def train_rhythm(root: Path, seed: int, folder: Path, command: str, *, jobs: int) -> RhythmBundle:
-    """Fit a rhythm model and write its bundle to ``folder / "rhythm"``; ``folder`` keeps what is done on the way.
+    """Fit a rhythm model and write its bundle to ``folder / "rhythm"``, curves of its choices beside it.
+
+    ``folder`` keeps what is done on the way.
 
     Raises
     ------
@@ -63,6 +71,10 @@ def train_rhythm(root: Path, seed: int, folder: Path, command: str, *, jobs: int
     """
     recipe = RhythmRecipe()
     fitted = fit_rhythm(root, recipe, seed, folder, jobs=jobs)
+    curves = curves_of(fitted.found, fitted.points)
+    _keep(folder / "curves.json", (json.dumps(curves, indent=1) + "\n").encode())
+    if find_spec("matplotlib") is not None:
+        _keep(folder / "curves.png", figure_png(draw(curves)))
     facts = RhythmFacts(
         id="rhythm",
         temperature=fitted.calibration.temperature,
@@ -102,7 +114,7 @@ def fit_rhythm(root: Path, recipe: RhythmRecipe, seed: int, kept: Path, *, jobs:
         booster = fit_trees(records, recipe, seed, threads=jobs)
         step()
     tables = calibrated(tables_of(booster, records[0].x.shape[1]), calibration.temperature, calibration.biases)
-    return Fitted(tables, calibration, points, said, tuple(records), data_sha256)
+    return Fitted(tables, calibration, points, said, tuple(calibrated_found), tuple(records), data_sha256)
 
 
 def _cross_validated(
@@ -118,7 +130,7 @@ def _cross_validated(
         probs = _held(file)
         if probs is None or len(probs) != sum(len(record.labels) for record in held):
             probs = fold_probs(records, fold, recipe, seed, threads=jobs)
-            _keep(file, probs)
+            _keep(file, pack_arrays({"probs": probs}))
         ends = np.cumsum([len(record.labels) for record in held])[:-1]
         found |= {record.key: OutOfFold(record, p, fold) for record, p in zip(held, np.split(probs, ends), strict=True)}
         step()
@@ -132,11 +144,11 @@ def _held(file: Path) -> np.ndarray | None:
         return None
 
 
-def _keep(file: Path, probs: np.ndarray) -> None:
+def _keep(file: Path, content: bytes) -> None:
     part = file.with_suffix(".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(pack_arrays({"probs": probs}))
+        part.write_bytes(content)
         part.replace(file)
     except OSError as error:
         raise DataError(f"cannot write {file}: {error.strerror}", "Make room, or name another EDGE_ECG_RUNS") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_text_has_one_line_a_beat(replay: Run) -> None:
 
 
 def test_json_lines_have_exactly_the_promised_fields_and_stdout_has_nothing_else(replay: Run) -> None:
-    code, out, err = replay(EXCERPT, "--jsonl", "-")
+    code, out, err = replay(EXCERPT, "--model", MODEL, "--jsonl", "-")
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert [list(row) for row in rows if row["type"] == "model"] == [MODEL_FIELDS]
@@ -128,6 +129,20 @@ def test_json_lines_have_exactly_the_promised_fields_and_stdout_has_nothing_else
     assert beats[0]["rr_s"] is None
     assert beats[5]["rr_s"] == pytest.approx(beats[5]["t_s"] - beats[4]["t_s"], abs=0.002)
     assert "labelled" in err
+
+
+def test_what_labels_by_default_follows_the_patient_and_tells_the_rhythm(replay: Run) -> None:
+    code, out, _ = replay(EXCERPT, "--jsonl", "-")
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (rows[0]["model"], rows[0]["operating_point"]) == ("rhythm", "balanced")
+    assert {row["type"] for row in rows} == {"model", "beat", "rhythm", "episode"}
+    beats = [row for row in rows if row["type"] == "beat"]
+    assert {tuple(row["probs"]) for row in beats} == {("N", "S", "V")}
+    learning = ["learning" in row["flags"] for row in beats]
+    assert learning == [True] * sum(learning) + [False] * (len(beats) - sum(learning))
+    assert 60 < sum(learning) < 90
+    assert "sinus" in [row["state"] for row in rows if row["type"] == "rhythm"]
 
 
 @pytest.mark.parametrize("suffix", ["", ".hea", ".dat"])
@@ -378,10 +393,10 @@ def test_a_full_disk_does_not_stop_the_labels(replay: Run) -> None:
     assert code == 5
     n_beats = len(beat_lines(out))
     assert n_beats > 490
-    n_quality = out.count(" -- signal ")
+    n_told = len(re.findall(r"^ *[\d:.]+  -- ", out, re.MULTILINE))
     first, last = [line for line in err.splitlines() if line.startswith("edge-ecg: ")]
     assert first.endswith("No space left on device. The labels go on.")
-    assert f"No space left on device, {n_beats + n_quality + 1} events were not written" in last
+    assert f"No space left on device, {n_beats + n_told + 1} events were not written" in last
 
 
 def test_a_full_console_costs_the_file_nothing(replay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

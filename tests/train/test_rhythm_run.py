@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from edge_ecg.infer.golden import check_golden
 from edge_ecg.io import read_record, write_annotations, write_record
 from edge_ecg.io.annotations import Annotations, read_annotations
 from edge_ecg.manifest import load_any
-from train import rhythm_cv, rhythm_features, rhythm_run
+from train import rhythm_cv, rhythm_features, rhythm_run, rhythm_states_people
 from train.rhythm_features import Wish, rows_of
 from train.rhythm_fit import RhythmRecipe
 
@@ -63,6 +64,9 @@ def test_one_command_gives_a_bundle_that_proves_itself(
     folder = small / "runs" / "rhythm-seed3" / "rhythm"
     assert f"bundle: {folder}" in said
     assert "balanced" in said
+    curves = json.loads((folder.parent / "curves.json").read_text(encoding="utf-8"))
+    assert set(curves) == {"mitdb", "svdb"}
+    assert (folder.parent / "curves.png").read_bytes().startswith(b"\x89PNG")
     bundle = load_any(folder)
     assert check_golden(bundle) > 50
     m = bundle.manifest
@@ -79,6 +83,16 @@ def test_one_command_gives_a_bundle_that_proves_itself(
     monkeypatch.setattr(rhythm_run, "fold_probs", None)
     assert run(["train", "--network", "rhythm", "--threads", "1", "--seed", "3"]) == 0
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_the_people_of_a_training_have_labels_of_trees_that_have_not_seen_them(
+    small: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rhythm_states_people, "RhythmRecipe", lambda: SMALL)
+    people = rhythm_states_people.fitting_people(root, small / "runs" / "rhythm-seed0", 0, 1)
+    assert [person.key for person in people] == ["/".join(record) for record in RECORDS]
+    assert all(len(person.said) == len(person.labels) > 100 for person in people)
+    assert sum((person.said == person.labels).sum() for person in people) > 0.7 * sum(len(p.labels) for p in people)
 
 
 def test_ctrl_c_between_two_folds_loses_none(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
