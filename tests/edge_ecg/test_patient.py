@@ -311,7 +311,7 @@ def test_run_knows_the_patient_again_until_told_to_forget(edge_ecg: Callable, tm
 
 
 def test_run_tells_what_makes_no_sense(edge_ecg: Callable, tmp_path: Path) -> None:
-    code, rows, err = edge_ecg("--patient", "bed-3")
+    code, rows, err = edge_ecg("--patient", "bed-3", "--model", "mitdb-baseline-int8")
     assert (code, len(rows) > 80) == (0, True)
     assert "note      mitdb-baseline-int8 follows no patient: nothing more of bed-3 is kept" in err
     for flags, told in (
