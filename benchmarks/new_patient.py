@@ -17,10 +17,11 @@ import click
 import numpy as np
 
 from benchmarks.new_patient_plots import plot_all
-from edge_ecg.errors import DataError
+from edge_ecg.errors import DataError, EdgeEcgError
 from edge_ecg.rhythm_manifest import RhythmManifest
 from edge_ecg.scoring.ec57 import COLUMNS, ROWS, Score
 from edge_ecg.scoring.rules import Rules
+from train.evaluation_plots import require_matplotlib
 from train.rhythm_card import people_section
 
 __all__ = ["CURVES", "RESULTS", "RUNS", "page", "read_results", "readme_rows"]
@@ -57,6 +58,7 @@ def main(model: str, trained: Path, only: tuple[str, ...], out: Path, pictures: 
     Example:
       python -m benchmarks.new_patient rhythm --run ~/.cache/edge-ecg/runs/rhythm-seed0
     """
+    require_matplotlib()
     curves = trained / CURVES
     try:
         text = curves.read_text(encoding="utf-8")
@@ -106,13 +108,13 @@ def readme_rows(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if (r := results.get(name)) is not None:
             report = r["classification_without_paced"]
             gross, median = report["gross"], report["median"]
-            told = f"accuracy {gross['accuracy']:.4f}, " + ", ".join(
+            told = f"accuracy {_percent(gross['accuracy'])} %, " + ", ".join(
                 f"{label.upper()} Se {_percent(gross[f'{label}_se'])} %, +P {_percent(gross[f'{label}_ppv'])} % "
                 f"(median record {_percent(median[f'{label}_se'])} / {_percent(median[f'{label}_ppv'])} %)"
                 for label in ("v", "s")
             )
             where = f"{r['records']}, {len(report['records'])} people{_BUT.get(name, '')}, end to end, {r['lead']}"
-            rows.append(f"| **`{r['model']}` (default), people never seen** | {told} | {where} |")
+            rows.append(f"| **`{r['model']}`, people never seen** | {told} | {where} |")
     return rows
 
 
@@ -165,16 +167,22 @@ def _percent(share: float | None) -> str:
 
 
 def _looks(looks: Sequence[Mapping[str, Any]]) -> str:
-    rows = ["| when | what | people | commit |", "|---|---|---|---|"]
+    rows = ["| when | what | people | commit | model |", "|---|---|---|---|---|"]
     for look in looks:
         if "detectors compared" not in look["what"]:
             when, commit = look["date_utc"][:16].replace("T", " "), look["commit"] or "-"
-            rows.append(f"| {when} | {look['what']} | {len(look['people'])} | {commit} |")
+            model = (look.get("model_sha256") or "-")[:8]
+            rows.append(f"| {when} | {look['what']} | {len(look['people'])} | {commit} | {model} |")
     table = "\n".join(rows)
-    told = f"Each evaluation on test people is written down in `train/looks.jsonl`: {len(rows) - 2} so far."
+    n_here = len(rows) - 2
+    told = f"Each evaluation on test people is written down in `train/looks.jsonl`: {len(looks)} so far, {n_here} of "
+    told += f"them of models and rhythms, below; the other {len(looks) - n_here} compared beat detectors."
     head = f"## Looks at test people\n\n{told}"
-    return f"{head}\n\n<details><summary>All of them</summary>\n\n{table}\n\n</details>"
+    return f"{head}\n\n<details><summary>Those of models and rhythms</summary>\n\n{table}\n\n</details>"
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgeEcgError as error:
+        sys.exit(f"error: {error}")

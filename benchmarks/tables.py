@@ -49,8 +49,11 @@ def main(check: bool, root: Path, results: Path) -> None:
                 file.write_text(new, encoding="utf-8")
     click.echo(f"{'stale' if check else 'rewritten'}: {', '.join(stale)}" if stale else "all tables are fresh")
     other = of_other_models([load_bundle(name).manifest for name in shipped_ids("network")], read_results(results / "training"))
+    rhythms = {load_any(name).manifest.sha256 for name in shipped_ids("rhythm")}
+    people = new_patient.read_results(results / new_patient.RESULTS.name)
+    other += [f"{name} ({r['model']})" for name, r in people.items() if r["model_sha256"] not in rhythms]
     if other:
-        told = "not of the models that ship: {}; run `python -m benchmarks.training`, and remove those of models gone"
+        told = "not of the models that ship: {}; run `python -m benchmarks.training` or `new_patient`, remove those of models gone"
         click.echo(told.format(", ".join(other)), err=True)
     sys.exit(1 if check and (stale or other) else 0)
 
@@ -113,10 +116,10 @@ def readme_table(
             "| DS2, the same rules |"
         )
         rows.append(
-            f"| 30 minutes of ECG, start to end | {r['replay_cpu_s']['median']:.1f} s of CPU, one core | "
+            f"| 30 minutes of ECG, start to end, by `{r['model']}` | {r['replay_cpu_s']['median']:.1f} s of CPU, one core | "
             f"{r['device']}, {r['cpu']} |"
         )
-        rows.append(f"| memory of `edge-ecg run` | {r['run_peak_mb']:.0f} MB | {r['device']}, peak resident |")
+        rows.append(f"| memory of `edge-ecg run`, the same model | {r['run_peak_mb']:.0f} MB | {r['device']}, peak resident |")
     return "\n".join(rows)
 
 

@@ -23,6 +23,10 @@ __all__ = ["Labelled", "RhythmBranch", "Told"]
 
 Told = RhythmEvent | EpisodeEvent
 
+_LABELLED_S = 30.0
+"""No beat is labelled as late as this: what was suspected before concerns none any more."""
+
+
 class Labelled(NamedTuple):
     """A labelled beat, what the model saw of it, and whether it lies in noise or has no electrode."""
 
@@ -54,8 +58,7 @@ class RhythmBranch:
         if isinstance(params, ContextParams):
             self._watch = RhythmWatch(stream.fs_hz, memory.irregularity, memory.share)
         self._heard: list[tuple[int, Heard]] = []
-        # More lie behind no beat that is still to be labelled: a change takes seconds, a label three at most.
-        self._changes: deque[FibrillationChange] = deque(maxlen=16)
+        self._changes: deque[FibrillationChange] = deque()
 
     def feed(self, samples_mv: NDArray[np.float64]) -> None:
         """Take the next samples of the lead, ``(n,)`` mV, all finite."""
@@ -74,6 +77,9 @@ class RhythmBranch:
         for at_index, what in sorted(self._heard, key=lambda heard: heard[0]):
             events += self._followed(at_index, what)
         self._heard.clear()
+        changes, last_labelled = self._changes, until - _LABELLED_S * self._stream.fs_hz
+        while len(changes) > 1 and max(changes[1].at_index, changes[1].sample) <= last_labelled:
+            changes.popleft()
         if self._watch is not None:
             events += self._events(self._watch.until(until))
         return events
@@ -84,15 +90,9 @@ class RhythmBranch:
         return [] if self._watch is None else self._events(self._watch.gap(first_index, n_lost))
 
     def is_flutter(self, r_pos: float, at_index: int) -> bool:
-        """Whether a beat lies where flutter or fibrillation is suspected, as far as was known by ``at_index``.
-
-        Beats come in order.
-        """
-        changes = self._changes
-        while len(changes) > 1 and changes[1].at_index <= at_index and changes[1].sample <= r_pos:
-            changes.popleft()
-        first = changes[0] if changes else None
-        return first is not None and first.suspected and first.at_index <= at_index and first.sample <= r_pos
+        """Whether a beat lies where flutter or fibrillation is suspected, as far as was known by ``at_index``."""
+        known = [one for one in self._changes if one.at_index <= at_index and one.sample <= r_pos]
+        return bool(known) and known[-1].suspected
 
     def _followed(self, at_index: int, what: Heard) -> Sequence[Told]:
         watch = self._watch

@@ -245,7 +245,7 @@ def _tell_look(facts: dict[str, Any], outcome: Outcome, stems: Sequence[Path]) -
     if people:
         point = f" ({facts['operating_point']})" if "operating_point" in facts else ""
         what = f"end to end on {facts['records']}, {facts['model']}{point}, noise {facts['noise']}; {facts['rules']}"
-        append_look(what, people, outcome.figures(), facts["command"])
+        append_look(what, people, outcome.figures(), facts["command"], facts["model_sha256"])
 
 
 def _write(file: Path, text: str) -> None:

@@ -23,8 +23,10 @@ def looks_file() -> Path:
     return Path(os.environ.get(ENV_LOOKS) or _ROOT / "train" / "looks.jsonl").expanduser()
 
 
-def append_look(what: str, people: Iterable[str], figures: Mapping[str, Any], command: str) -> None:
-    """Append one line: UTC date, what was scored on which test people, the figures, the command, the commit.
+def append_look(
+    what: str, people: Iterable[str], figures: Mapping[str, Any], command: str, model_sha256: str | None = None
+) -> None:
+    """Append one line: UTC date, what was scored on which test people, the figures, the command, the commit, the model.
 
     Raises
     ------
@@ -38,6 +40,7 @@ def append_look(what: str, people: Iterable[str], figures: Mapping[str, Any], co
         "figures": dict(figures),
         "command": command,
         "commit": _commit(),
+        "model_sha256": model_sha256,
     }
     file = looks_file()
     try:

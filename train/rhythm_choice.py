@@ -58,7 +58,7 @@ AIMS = {
     "balanced": Aim(1.0, 1.5, 0.1),
     "sensitive": Aim(2.0, 15.0, 1.0),
 }
-"""By operating point. New people get about twice as many false S as those who set the limit."""
+"""By operating point. New people got up to twice as many false S as those who set the limit."""
 
 _S_FACTORS = tuple(np.geomspace(0.05, 8.0, 20).tolist())
 _V_FACTORS = tuple(np.geomspace(0.1, 8.0, 14).tolist())

@@ -75,8 +75,10 @@ def draw(curves: Mapping[str, Any]) -> Any:
         reject.plot(100 * (1 - kept), 100 * s_ppv, color=_COLOURS.get(name), ls="--", label=f"{name}, S +P")
     for axes, label in ((s, "S"), (v, "V")):
         for point, marker in _MARKERS.items():
-            at = 100 * np.array([of["points"][point][label] for of in curves.values()])
-            axes.plot(*at.T, marker, color="black", ms=5, label=point)
+            axes.plot([], [], marker, color="black", ms=5, label=point)
+            for name, of in curves.items():
+                at = 100 * np.array(of["points"][point][label])
+                axes.plot(*at, marker, color=_COLOURS.get(name), ms=7, mec="black")
     s.set(title="S: supraventricular", ylabel="positive predictivity, %", xlim=(0, 100), ylim=(0, 100))
     v.set(title="V: ventricular", xlim=(50, 100), ylim=(50, 100))
     for axes in (s, v):

@@ -60,5 +60,5 @@ def demo(speed: float, model: str) -> None:
         click.echo(line)
     click.echo(
         "note      Beats of this record (MIT-BIH 223) took part in training: a demonstration, not a test.\n"
-        "          Test figures are in `edge-ecg models list`; on new patients they are lower.\n" + _NEXT
+        "          Figures of beats and people that did not are in `edge-ecg models list`.\n" + _NEXT
     )

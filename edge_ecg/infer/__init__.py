@@ -100,7 +100,8 @@ def open_classifier(
 
     if accelerator == "edgetpu":
         raise ModelError(
-            f"{bundle.manifest.id} is a rhythm model: its trees run on the CPU only", "Leave --accelerator out"
+            f"{bundle.manifest.id} is a rhythm model: its trees run on the CPU only",
+            "Leave --accelerator out, or name a network with --model",
         )
     if operating_point is not None and operating_point not in OPERATING_POINTS:
         raise ModelError(f"no operating point {operating_point!r}", f"Known: {', '.join(OPERATING_POINTS)}")

@@ -61,6 +61,18 @@ def test_rhythms_are_told_alike_however_the_stream_is_cut(sizes: list[int], data
     assert told[0], "there is something to tell"
 
 
+def test_where_fibrillation_comes_and_goes_beats_are_as_sure_however_the_stream_is_cut() -> None:
+    t_s = np.arange(60 * 250) / 250.0
+    waves = 0.8 * np.sin(2 * np.pi * 4.0 * t_s) + 1.5 * np.sin(2 * np.pi * 27.0 * t_s) * (t_s % 3.0 < 0.3)
+    stream = StreamInfo("s", 250.0, ("MLII",))
+    told = [
+        of(Classified, run(cut(waves[:, None].astype(np.float32), sizes), stream=stream))
+        for sizes in ([len(t_s)], [250] * 60)
+    ]
+    assert told[0] == told[1]
+    assert {"unsure" in event.beat.flags for event in told[0]} == {True, False}
+
+
 def states(events: list) -> list[str]:
     return [e.state for e in of(RhythmEvent, events)]
 

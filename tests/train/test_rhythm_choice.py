@@ -21,6 +21,7 @@ from train.rhythm_choice import (
     said_by,
     unseen,
 )
+from train.rhythm_curves import FACTORS, curves_of
 from train.rhythm_figures import healthy_figures, people_figures
 from train.rhythm_fit import RecordRows
 from train.rhythm_records import HEALTHY
@@ -112,3 +113,22 @@ def test_nobody_chooses_for_oneself() -> None:
     by_others = best_factors([replace(one, probs=calibration.of(one.probs)) for one in people], aim)
     assert said["eeeee"].tolist() == said_by(calibration.of(odd.probs), by_others).tolist()
     assert set(said) == {"a", "bb", "ccc", "dddd", "eeeee"}
+
+
+def test_curves_pass_through_the_operating_points_and_rejecting_the_least_sure_beats_helps() -> None:
+    factors = (1.0, FACTORS[12], FACTORS[18])
+    curves = curves_of(PEOPLE, {"balanced": factors, "sensitive": (1.0, 3.0, 3.0)})
+    assert set(curves) == {"mitdb", "svdb"}
+    for name, of in curves.items():
+        said = [one for one in decided(factors) if one.rows.database == name]
+        figures = figures_of(
+            np.concatenate([one.rows.labels for one in said]), np.concatenate([one.classes for one in said])
+        )
+        assert of["points"]["balanced"] == {"S": [figures.s_se, figures.s_ppv], "V": [figures.v_se, figures.v_ppv]}
+        assert of["S"][12][1:] == of["points"]["balanced"]["S"]
+        assert of["V"][18][1:] == of["points"]["balanced"]["V"]
+        assert all(np.diff([se for _, se, _ in of[label]]).min() >= 0 for label in ("S", "V"))
+        _, kept, accuracy, *_ = np.array(of["reject"]).T
+        assert (kept[0], accuracy[0]) == (1.0, figures.accuracy)
+        assert np.diff(kept).max() <= 0
+        assert accuracy[40] > accuracy[0]
