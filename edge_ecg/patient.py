@@ -32,15 +32,29 @@ def patients_folder(settings: PatientSettings) -> Path:
 
 
 def forget_patient(name: str, settings: PatientSettings, tell: Callable[[str], None]) -> None:
-    """Remove what was kept of a patient, and what a run that was killed has left of it."""
+    """Remove what was kept of a patient, and what a run that was killed has left of it.
+
+    Raises
+    ------
+    DataError
+        It cannot be removed: another person must not be labelled by this one's past.
+    """
     folder = patients_folder(settings)
     try:
         for file in [folder / f"{name}.npz", *folder.glob(f"{name}.npz.*.part")]:
             file.unlink(missing_ok=True)
+    except NotADirectoryError:
+        pass
     except OSError as error:
-        tell(f"patient   {name}: not forgotten, {file} cannot be removed: {error.strerror or error}")
-        return
+        raise DataError(
+            f"{name} is not forgotten, {file} cannot be removed: {error.strerror or error}",
+            "Remove it yourself, name another patient, or another folder with patient.folder",
+        ) from None
     tell(f"patient   {name}: forgotten")
+
+
+def _told(lead: str) -> str:
+    return f"{lead[1:]} upside down" if lead.startswith("-") else lead
 
 
 class PatientFile:
@@ -120,13 +134,16 @@ class PatientFile:
             return
         # A board's clock may have gone back since.
         age_h = abs(self._clock() - about.saved_utc_s) / 3600.0
-        if (about.patient, about.lead) != (self._name, self._lead):
-            self._say(f"learnt anew: what was kept is of {about.patient}, lead {about.lead}, not of lead {self._lead}")
+        if about.patient != self._name:
+            self._say(f"learnt anew: what was kept is of {about.patient}")
+        elif about.lead != self._lead:
+            self._say(f"learnt anew: what was kept is of lead {_told(about.lead)}, not of lead {_told(self._lead)}")
         elif age_h > self._max_age_h:
             self._say(f"learnt anew: what was kept is {age_h:.1f} h old, more than {self._max_age_h:g} h")
         else:
             self.memory = memory
-            self._say(f"taken up as known {age_h:.1f} h ago; --forget starts anew")
+            ago = f"{age_h:.1f} h" if age_h >= 0.1 else f"{3600.0 * age_h:.0f} s"
+            self._say(f"taken up as known {ago} ago; --forget starts anew")
 
     def _save(self) -> None:
         if self.memory.intervals.n < LEARNT:

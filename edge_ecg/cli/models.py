@@ -157,7 +157,7 @@ def _rhythm_lines(m: RhythmManifest) -> list[str]:
     lines = [f"{m.id:<26} {'int8':<9} {m.bytes / 1000:5.0f} {'':>9} {'':>9}  trees of the patient's own past"]
     for database, figures in m.cross_validation.get("balanced", {}).items():
         rates = ", ".join(f"{name} {100 * x.se:.0f}/{100 * x.ppv:.0f}" for name, x in figures.per_class.items())
-        name = f"on new patients ({database})"
+        name = f"new patients, cross-validated ({database})"
         lines.append(f"  {name:<40} {figures.accuracy:9.4f} {'':>9}  Se/+P in %: {rates}")
     return lines
 

@@ -66,7 +66,7 @@ def run_command(
       edge-ecg run --port /dev/ttyACM0 --jsonl beats.jsonl
       edge-ecg simulate --pty-link /tmp/board    (in another terminal: a board without hardware)
       edge-ecg run --port /tmp/board
-      edge-ecg run --patient bed-3 --model ./my-rhythm   (knows the patient after a restart)
+      edge-ecg run --patient bed-3       (knows the patient after a restart)
     """
     flags = {
         "link.port": port,

@@ -22,6 +22,7 @@ from edge_ecg.config import PatientSettings
 from edge_ecg.context.memory import PatientMemory
 from edge_ecg.context.saved import About, pack_memory, unpack_memory
 from edge_ecg.context.tracker import CONTEXT_VERSION, LEARNT
+from edge_ecg.errors import DataError
 from edge_ecg.infer.rhythm import RhythmClassifier
 from edge_ecg.io import read_record
 from edge_ecg.patient import SAVE_EVERY_S, PatientFile, forget_patient
@@ -128,8 +129,8 @@ def test_a_runner_without_a_patient_begins_anew_with_each_stream(device: Device)
 NOT_TAKEN: dict[str, tuple[About, str]] = {
     "too old": (replace(ABOUT, saved_utc_s=NOW_S - 25 * 3600), "25.0 h old, more than 24 h"),
     "from a clock gone wrong": (replace(ABOUT, saved_utc_s=NOW_S + 48 * 3600), "48.0 h old"),
-    "of another lead": (replace(ABOUT, lead="V1"), "of bed-3, lead V1, not of lead MLII"),
-    "upside down": (replace(ABOUT, lead="-MLII"), "lead -MLII"),
+    "of another lead": (replace(ABOUT, lead="V1"), "of lead V1, not of lead MLII"),
+    "upside down": (replace(ABOUT, lead="-MLII"), "of lead MLII upside down, not of lead MLII"),
     "of somebody else": (replace(ABOUT, patient="bed-4"), "of bed-4"),
     "of another version": (replace(ABOUT, version=CONTEXT_VERSION + 1), f"version {CONTEXT_VERSION + 1}"),
 }
@@ -180,6 +181,14 @@ def test_whom_one_forgets_is_gone_at_once(device: Device) -> None:
         assert list(device.file.parent.iterdir()) == [other]
     assert device.told == ["patient   bed-3: forgotten"] * 2
     assert device.patient().memory.intervals.n == 0
+
+
+def test_who_cannot_be_forgotten_labels_nobody(device: Device) -> None:
+    device.file.mkdir(parents=True)
+    with pytest.raises(DataError, match="not forgotten") as raised:
+        forget_patient("bed-3", device.settings, device.told.append)
+    assert str(device.file) in raised.value.message
+    assert device.told == []
 
 
 def test_it_is_kept_each_minute_of_the_stream_and_at_the_end(device: Device) -> None:
@@ -301,10 +310,10 @@ def test_run_knows_the_patient_again_until_told_to_forget(edge_ecg: Callable, tm
     assert file.exists()
     code, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3")
     assert (code, n_learning(rows)) == (0, 0)
-    assert "patient   bed-3: taken up as known 0.0 h ago" in err
+    assert "patient   bed-3: taken up as known " in err
     _, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3", "--invert")
     assert n_learning(rows) == LEARNT + 1
-    assert "of bed-3, lead MLII, not of lead -MLII" in err
+    assert "of lead MLII, not of lead MLII upside down" in err
     _, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3", "--invert", "--forget")
     assert n_learning(rows) == LEARNT + 1
     assert "forgotten" in err

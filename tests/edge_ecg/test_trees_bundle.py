@@ -98,7 +98,7 @@ def test_shipped_bundles_may_be_of_both_kinds(
     assert run(["models", "list"]) == 0
     out = capsys.readouterr().out
     assert "tiny-rhythm                int8" in out
-    assert "  on new patients (svdb)" in out
+    assert "  new patients, cross-validated (svdb)" in out
     assert "S 80/75, V 80/75" in out
     assert run(["models", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
