@@ -152,10 +152,7 @@ def _records(r: Mapping[str, Any]) -> str:
 def _pooled(rows: Sequence[Mapping[str, Any]]) -> Score:
     """All records as one, of the counts only."""
     counts = np.array([[[row["counts"][a][b] for b in COLUMNS] for a in ROWS] for row in rows]).sum(axis=0)
-    return Score(
-        rules=Rules(), counts=counts, rr_squares_ms2=0.0, n_rr=0, r_errors_ms=np.empty(0), evaluated_s=None,
-        shutdown_s=0.0, n_in_flutter=0, n_unmapped=0, n_paced=0,
-    )  # fmt: skip
+    return Score.of_counts(counts, Rules())
 
 
 def _cells(figures: Mapping[str, float | None]) -> str:

@@ -49,9 +49,9 @@ def main(check: bool, root: Path, results: Path) -> None:
                 file.write_text(new, encoding="utf-8")
     click.echo(f"{'stale' if check else 'rewritten'}: {', '.join(stale)}" if stale else "all tables are fresh")
     other = of_other_models([load_bundle(name).manifest for name in shipped_ids("network")], read_results(results / "training"))
-    rhythms = {load_any(name).manifest.sha256 for name in shipped_ids("rhythm")}
+    shipped = {m.sha256 for m in _rhythms()}
     people = new_patient.read_results(results / new_patient.RESULTS.name)
-    other += [f"{name} ({r['model']})" for name, r in people.items() if r["model_sha256"] not in rhythms]
+    other += [f"new_patient/{name}" for name, r in people.items() if r["model_sha256"] not in shipped]
     if other:
         told = "not of the models that ship: {}; run `python -m benchmarks.training` or `new_patient`, remove those of models gone"
         click.echo(told.format(", ".join(other)), err=True)
@@ -67,10 +67,9 @@ def tables(root: Path = ROOT, results: Path = RESULTS) -> dict[Path, str]:
     )
     of_people = new_patient.read_results(results / new_patient.RESULTS.name)
     looks = [json.loads(line) for line in LOOKS.read_text(encoding="utf-8").splitlines()]
-    rhythms = [m for name in shipped_ids("rhythm") if isinstance(m := load_any(name).manifest, RhythmManifest)]
     return {
         root / "README.md": readme_table(manifests, measured, [*new_patient.readme_rows(of_people)]),
-        root / "docs" / "new-patient.md": "\n\n".join(new_patient.page(m, of_people, looks) for m in rhythms),
+        root / "docs" / "new-patient.md": "\n\n".join(new_patient.page(m, of_people, looks) for m in _rhythms()),
         root / "docs" / "results.md": "\n".join(
             [
                 *sections(read_results(results / "training")),
@@ -80,6 +79,10 @@ def tables(root: Path = ROOT, results: Path = RESULTS) -> dict[Path, str]:
             ]
         ),
     }
+
+
+def _rhythms() -> list[RhythmManifest]:
+    return [m for name in shipped_ids("rhythm") if isinstance(m := load_any(name).manifest, RhythmManifest)]
 
 
 def of_other_models(manifests: Sequence[ModelManifest], results: Sequence[Result]) -> list[str]:

@@ -16,7 +16,6 @@ from edge_ecg.dsp.preprocess import Preprocessor, PreprocessParams
 __all__ = ["BeatInput", "FrontEnd", "front_end_of", "inputs_of_record"]
 
 
-
 class BeatInput(Protocol):
     """One beat as a model sees it."""
 

@@ -91,8 +91,8 @@ class RhythmBranch:
 
     def is_flutter(self, r_pos: float, at_index: int) -> bool:
         """Whether a beat lies where flutter or fibrillation is suspected, as far as was known by ``at_index``."""
-        known = [one for one in self._changes if one.at_index <= at_index and one.sample <= r_pos]
-        return bool(known) and known[-1].suspected
+        latest_first = reversed(self._changes)
+        return next((one.suspected for one in latest_first if one.at_index <= at_index and one.sample <= r_pos), False)
 
     def _followed(self, at_index: int, what: Heard) -> Sequence[Told]:
         watch = self._watch

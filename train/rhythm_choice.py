@@ -5,7 +5,7 @@ Figures are counted as EC57 does: F and Q are not held against V, Q not against 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -184,15 +184,16 @@ def false_per_hour(said: Sequence[Said]) -> tuple[float, float]:
     return float((of_normal == BeatLabel.S).sum()) / hours, float((of_normal == BeatLabel.V).sum()) / hours
 
 
-def unseen(found: Sequence[OutOfFold], aim: Aim) -> list[Said]:
-    """What is said of each record when its fold's people chose neither calibration nor factors."""
-    said = []
+def unseen(found: Sequence[OutOfFold], aims: Mapping[str, Aim]) -> dict[str, list[Said]]:
+    """By aim, what is said of each record when its fold's people chose neither calibration nor factors."""
+    said: dict[str, list[Said]] = {name: [] for name in aims}
     for fold in sorted({one.fold for one in found}):
-        others = [one for one in found if one.fold != fold]
-        calibration = calibration_of(others)
-        factors = best_factors([replace(one, probs=calibration.of(one.probs)) for one in others], aim)
-        held = [replace(one, probs=calibration.of(one.probs)) for one in found if one.fold == fold]
-        said += _decided(held, factors)
+        calibration = calibration_of([one for one in found if one.fold != fold])
+        calibrated = [replace(one, probs=calibration.of(one.probs)) for one in found]
+        held = [one for one in calibrated if one.fold == fold]
+        others = [one for one in calibrated if one.fold != fold]
+        for name, aim in aims.items():
+            said[name] += _decided(held, best_factors(others, aim))
     return said
 
 

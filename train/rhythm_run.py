@@ -104,12 +104,12 @@ def fit_rhythm(root: Path, recipe: RhythmRecipe, seed: int, kept: Path, *, jobs:
     data_sha256 = _sha256(records)
     with _bar("cross-validation", N_FOLDS) as step:
         found = _cross_validated(records, recipe, seed, kept, data_sha256, jobs, step)
-    calibration, points, said = calibration_of(found), {}, {}
+    calibration = calibration_of(found)
     calibrated_found = [replace(one, probs=calibration.of(one.probs)) for one in found]
-    with _bar("operating points", len(AIMS)) as step:
-        for name, aim in AIMS.items():
-            points[name], said[name] = best_factors(calibrated_found, aim), unseen(found, aim)
-            step()
+    with _bar("operating points", 1) as step:
+        points = {name: best_factors(calibrated_found, aim) for name, aim in AIMS.items()}
+        said = unseen(found, AIMS)
+        step()
     with _bar("all people", 1) as step:
         booster = fit_trees(records, recipe, seed, threads=jobs)
         step()

@@ -64,7 +64,4 @@ def ec57_score(confusion: Iterable[Iterable[int]]) -> Score:
     """A confusion matrix N S V F Q of beats at known positions, as EC57 counts: none missed, none extra."""
     counts = np.zeros((7, 7), np.int64)
     counts[:5, :5] = np.array([list(row) for row in confusion])
-    return Score(
-        rules=Rules("aami5", 0.0), counts=counts, rr_squares_ms2=0.0, n_rr=0, r_errors_ms=np.empty(0), evaluated_s=None,
-        shutdown_s=0.0, n_in_flutter=0, n_unmapped=0, n_paced=0,
-    )  # fmt: skip
+    return Score.of_counts(counts, Rules("aami5", 0.0))

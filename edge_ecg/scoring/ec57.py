@@ -70,6 +70,14 @@ class Score:
     n_paced: int
 
     @classmethod
+    def of_counts(cls, counts: NDArray[np.int64], rules: Rules) -> Score:
+        """Counts of beats alone, ``(7, 7)``: nothing is known of times."""
+        return Score(
+            rules=rules, counts=counts, rr_squares_ms2=0.0, n_rr=0, r_errors_ms=np.empty(0), evaluated_s=None,
+            shutdown_s=0.0, n_in_flutter=0, n_unmapped=0, n_paced=0,
+        )  # fmt: skip
+
+    @classmethod
     def pooled(cls, scores: Sequence[Score], rules: Rules) -> Score:
         """Sum of the counts of several records."""
         lengths = [s.evaluated_s for s in scores if s.evaluated_s is not None]

@@ -67,6 +67,25 @@ def test_figures_of_a_model_that_does_not_ship_are_told(tmp_path: Path) -> None:
     assert f"not of the models that ship: {gone};" in said.output
 
 
+def test_every_result_is_of_a_model_that_ships() -> None:
+    said = CliRunner().invoke(main, ["--check"])
+    assert (said.exit_code, said.output) == (0, "all tables are fresh\n")
+
+
+def test_figures_of_another_rhythm_model_are_told(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in PAGES:
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    results = tmp_path / "results" / "new_patient"
+    results.mkdir(parents=True)
+    measured = json.loads((ROOT / "benchmarks" / "results" / "new_patient" / "svdb.json").read_text(encoding="utf-8"))
+    (results / "svdb.json").write_text(json.dumps(measured | {"model_sha256": "0"}), encoding="utf-8")
+    assert checked(tmp_path).exit_code == 0
+    said = checked(tmp_path, "--check")
+    assert said.exit_code == 1
+    assert "not of the models that ship: new_patient/svdb;" in said.output
+
+
 def manifest(**changes: Any) -> ModelManifest:
     """The first bundle that ships, changed."""
     file = ROOT / "edge_ecg" / "models" / shipped_ids("network")[0] / "manifest.json"

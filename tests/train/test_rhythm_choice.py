@@ -108,7 +108,7 @@ def test_nobody_chooses_for_oneself() -> None:
     odd = found("svdb", "eeeee", (900, 200, 30, 5, 0), sharpness=0.3)
     odd = replace(odd, probs=odd.probs[:, [1, 0, 2, 3]], fold=7)
     aim = Aim(1.0, 1e9, 1e9)
-    said = {one.rows.name: one.classes for one in unseen([*people, odd], aim)}
+    said = {one.rows.name: one.classes for one in unseen([*people, odd], {"mine": aim})["mine"]}
     calibration = calibration_of(people)
     by_others = best_factors([replace(one, probs=calibration.of(one.probs)) for one in people], aim)
     assert said["eeeee"].tolist() == said_by(calibration.of(odd.probs), by_others).tolist()
