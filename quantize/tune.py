@@ -188,7 +188,7 @@ def tune(
             print(f"{what}: goes on after epoch {len(rows)} of {recipe.epochs}, kept in {place}", flush=True)
         batches = Batches(data, split.train, recipe, source.info.preprocessing, tuning.seed)
         # No running mean here: the model stands in for its own.
-        step = step_of(tf, keras, model, model, optimizer, recipe, ALONE, teacher if teaches else None)
+        step = step_of(tf, keras, model, model, optimizer, recipe, ALONE, [teacher] if teaches else [])
         schedule = Schedule(recipe)
         if callback is not None:
             model.optimizer = optimizer
@@ -216,7 +216,8 @@ def tune(
                 seconds = round(time.monotonic() - begun_s, 2)
                 rows.append({"epoch": epoch, "loss": float(np.mean(losses)), **figures, "seconds": seconds})
                 _say(what, rows[-1], recipe.epochs)
-                if epoch >= first_counted and (best_epoch == 0 or _rank(rows[-1]) > _rank(rows[best_epoch - 1])):
+                least = rows[best_epoch - 1]["validation_loss"] if best_epoch else math.inf
+                if epoch >= first_counted and figures["validation_loss"] < least:
                     best_epoch, best = epoch, model.get_weights()
                 progress = {"rows": rows, "best_epoch": best_epoch}
                 is_last = epoch == recipe.epochs
@@ -233,11 +234,6 @@ def tune(
 
 def _no_number(what: str) -> ConfigError:
     return ConfigError(f"{what} is not a number", "The run is as it was; its weights may be no numbers already")
-
-
-def _rank(row: Row) -> tuple[float, float]:
-    """As the epoch of a training is chosen."""
-    return row["validation_accuracy"] + row.get("validation_auc", row["validation_macro_f1"]), -row["validation_loss"]
 
 
 def _say(what: str, row: Row, epochs: int) -> None:

@@ -42,7 +42,7 @@ RHYTHM = "rhythm"
               help="As the device cuts beats, or as published, with a look ahead.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of weights, order, augmentation.")
 @click.option("--config", "recipe_file", type=click.Path(path_type=Path), help="Recipe; default: the network's own.")
-@click.option("--teacher", metavar="RUN", help="Learn from this run of the same beats, too.")
+@click.option("--teacher", metavar="RUN", multiple=True, help="Learn from this run of the same beats, too; repeatable.")
 @click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Of TensorFlow; default: all processors.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default under EDGE_ECG_RUNS.")
@@ -67,11 +67,11 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
         return
     workers = join_workers(threads, lambda line: click.echo(line, err=True)) if strategy else ALONE
     taught_by = options.pop("teacher")
-    teacher = _teacher(taught_by, options) if taught_by else None
+    teachers = [_teacher(run, options) for run in taught_by]
     with workers.together():
         folder, begun, recipe = workers.ask_chief(lambda: _resumed(resume) if resume else _new_run(**options))
-    if begun and begun.teacher:
-        teacher = open_teacher(begun.teacher, begun.teacher_sha256)
+    if begun:
+        teachers = [open_teacher(*its) for its in zip(begun.teachers, begun.teachers_sha256, strict=True)]
     check_room("training", memory_bytes=1_500_000_000, disk_bytes=150_000_000, folder=folder)
     # What is missing is told before the beats are cut, not after.
     import tensorflow  # noqa: F401
@@ -89,7 +89,7 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
     with workers.together(folder):
         info = fit(
             build_of(o["network"]), data, parts, recipe, params, o["seed"], folder, command,
-            threads=threads, resume=begun is not None, workers=workers, teacher=teacher,
+            threads=threads, resume=begun is not None, workers=workers, teachers=teachers,
         )  # fmt: skip
     if not workers.is_chief:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ def fit(
     threads: int = 0,
     resume: bool = False,
     workers: Workers = ALONE,
-    teacher: Teacher | None = None,
+    teachers: Sequence[Teacher] = (),
 ) -> RunInfo:
     """Train one network from one seed.
 
@@ -80,15 +80,15 @@ def fit(
         Go on with the run in ``folder``.
     workers
         Who fits it together; each calls this alike, and only the chief has need of ``folder``.
-    teacher
-        Whom it learns from besides the labels.
+    teachers
+        Whom it learns from besides the labels: from what they say on average.
 
     Raises
     ------
     ConfigError
         The loss is no number any more. What was best before is kept.
     UsageError
-        ``resume`` with other data, another seed, recipe or teacher than the run began with; workers that differ in
+        ``resume`` with other data, another seed, recipe or teachers than the run began with; workers that differ in
         them; a teacher of other data or another split;
         another process trains in ``folder``, or it cannot be written.
     DataError
@@ -102,7 +102,7 @@ def fit(
 
         # Before the seed is set: a network begins with the same weights whether it has a teacher or not.
         with computing_in(keras, recipe.compute):
-            teaching = teacher.network() if teacher else None
+            teaching = [teacher.network() for teacher in teachers]
         keras.utils.set_random_seed(seed)
         # Dropout that can be seeded anew for each epoch: a resumed one draws what the straight one drew.
         keras.backend.experimental.enable_tf_random_generator()
@@ -116,8 +116,8 @@ def fit(
         optimizer.build(model.trainable_variables)
         step = step_of(tf, keras, model, mean, optimizer, recipe, workers, teaching)
         schedule = Schedule(recipe)
-        info = _new_info(model, data, split, recipe, params, seed, command, threads, tf.__version__, teacher)
-        if teacher:
+        info = _new_info(model, data, split, recipe, params, seed, command, threads, tf.__version__, teachers)
+        for teacher in teachers:
             teacher.check(info.fixed)
         workers.agree(info.fixed)
         history: list[dict[str, Any]] = []
@@ -185,7 +185,8 @@ def fit(
                     _say(row, recipe)
                 of_info = {name: figures[name] for name in PROGRESS if name in figures}
                 now = replace(info, epochs_done=epoch, best_epoch=epoch, **of_info)
-                is_best = info.best_epoch == 0 or _rank(now, history) > _rank(info, history)
+                least = history[info.best_epoch - 1]["validation_loss"] if info.best_epoch else math.inf
+                is_best = row["validation_loss"] < least
                 info = now if is_best else replace(info, epochs_done=epoch)
                 schedule.epoch_done(is_best)
                 if log is None:
@@ -219,7 +220,7 @@ def predict(model: Any, windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _new_info(
     model: Any, data: WindowSet, split: Split, recipe: Recipe, params: PreprocessParams, seed: int,
-    command: str, threads: int, tensorflow: str, teacher: Teacher | None,
+    command: str, threads: int, tensorflow: str, teachers: Sequence[Teacher],
 ) -> RunInfo:  # fmt: skip
     return RunInfo(
         schema_version=RUN_SCHEMA,
@@ -247,8 +248,8 @@ def _new_info(
         fold=split.fold,
         n_folds=split.n_folds,
         threads=threads,
-        teacher=teacher.name if teacher else None,
-        teacher_sha256=teacher.sha256 if teacher else None,
+        teachers=tuple(teacher.name for teacher in teachers),
+        teachers_sha256=tuple(teacher.sha256 for teacher in teachers),
     )
 
 
@@ -257,11 +258,6 @@ def _begun(folder: Path, info: RunInfo) -> RunInfo:
     if (begun.versions, begun.threads) != (info.versions, info.threads):
         print("other versions or threads than it began with: the last bits will differ from a straight run", flush=True)
     return begun
-
-
-def _rank(run: RunInfo, history: Sequence[Mapping[str, float]]) -> tuple[float, float]:
-    """Scores of a small validation part are often alike; the loss then says which is surer."""
-    return run.validation_score, -history[run.best_epoch - 1]["validation_loss"]
 
 
 def validation_figures(model: Any, data: WindowSet, split: Split) -> dict[str, float]:

@@ -116,8 +116,8 @@ class RunInfo:
         What was run, when, with which tools.
     threads
         Of TensorFlow; 0: as many as it likes.
-    teacher, teacher_sha256
-        The run that taught it (what `find_run` takes) and the hash of its weights; None without.
+    teachers, teachers_sha256
+        The runs that taught it (what `find_run` takes) and the hashes of their weights.
     validation_auc
         Area under the ROC curve, binary label sets only.
     """
@@ -142,8 +142,8 @@ class RunInfo:
     fold: int | None = None
     n_folds: int | None = None
     threads: int = 0
-    teacher: str | None = None
-    teacher_sha256: str | None = None
+    teachers: tuple[str, ...] = ()
+    teachers_sha256: tuple[str, ...] = ()
     epochs_done: int = 0
     best_epoch: int = 0
     validation_accuracy: float = 0.0
@@ -152,8 +152,8 @@ class RunInfo:
 
     @property
     def validation_score(self) -> float:
-        """What the epoch and the seed are chosen by. Accuracy alone would let the rare classes go; their F1 alone is
-        noisy. Of two classes the AUC says more than a cut at one half.
+        """What the seed is chosen by. Accuracy alone would let the rare classes go; their F1 alone is noisy. Of two
+        classes the AUC says more than a cut at one half.
         """
         other = self.validation_macro_f1 if self.validation_auc is None else self.validation_auc
         return self.validation_accuracy + other
@@ -171,7 +171,7 @@ class RunInfo:
     @property
     def fixed(self) -> dict[str, Any]:
         """What a run keeps from its first epoch to its last, on whatever machine."""
-        free = {*PROGRESS, "command", "started_utc", "versions", "threads", "teacher"}
+        free = {*PROGRESS, "command", "started_utc", "versions", "threads", "teachers"}
         return {key: value for key, value in asdict(self).items() if key not in free}
 
 

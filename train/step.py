@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -52,13 +52,13 @@ def optimizer_of(keras: Any, recipe: Recipe) -> Any:
 
 def step_of(
     tf: Any, keras: Any, model: Any, mean: Any, optimizer: Any, recipe: Recipe, workers: Workers = ALONE,
-    teacher: Any = None,
+    teachers: Sequence[Any] = (),
 ) -> Callable[..., Any]:  # fmt: skip
     """One step: gradient, optimizer, running mean of the weights.
 
     Called with windows ``(n, 187, 1)``, targets ``(n, n_outputs)``, weights ``(n,)`` and the decay of the mean, it
     returns the loss. Several workers are called with the same batch: each takes its share, all make the same step.
-    ``teacher`` is a network that says of the same windows what a part of the loss is measured by.
+    ``teachers`` are networks: what they say of the same windows, on average, is what a part of the loss is measured by.
     """
     is_binary = model.output_shape[-1] == 1
     losses = keras.losses.BinaryCrossentropy if is_binary else keras.losses.CategoricalCrossentropy
@@ -69,7 +69,7 @@ def step_of(
 
     @tf.function(reduce_retracing=True)
     def step(x: Any, y: Any, weights: Any, decay: Any) -> Any:
-        taught = None if teacher is None else teacher(x, training=False)
+        taught = tf.add_n([one(x, training=False) for one in teachers]) / len(teachers) if teachers else None
         with tf.GradientTape() as tape:
             said = model(x, training=True)
             loss = loss_of(y, said, sample_weight=weights)

@@ -118,12 +118,28 @@ def test_its_share_of_the_loss_is_that_of_the_recipe(beats: WindowSet, teacher: 
     for share, temperature in ((1.0, 1.0), (0.6, 2.0)):
         folder = tmp_path / str(share)
         recipe = replace(QUICK, teacher_share=share, teacher_temperature=temperature)
-        info = train(beats, folder, recipe, build=pupil, teacher=teacher)
+        info = train(beats, folder, recipe, build=pupil, teachers=[teacher])
         by_hand = (1 - share) * labels + share * apart(taught, own, temperature).mean()
         assert loss_of(folder) == pytest.approx(by_hand, rel=1e-4)
-        assert (info.teacher, info.teacher_sha256) == (str(teacher.folder), teacher.sha256)
+        assert (info.teachers, info.teachers_sha256) == ((str(teacher.folder),), (teacher.sha256,))
     train(beats, tmp_path / "untaught", recipe, build=pupil)
     assert loss_of(tmp_path / "untaught") == pytest.approx(labels, rel=1e-4)
+
+
+def test_of_several_the_average_teaches(teacher: Teacher) -> None:
+    import tensorflow as tf
+    import tf_keras as keras
+
+    from train.step import optimizer_of, step_of
+
+    rng = np.random.default_rng(3)
+    x, y = rng.random((7, 187, 1), np.float32), np.eye(5, dtype=np.float32)[rng.integers(5, size=7)]
+    wise, dull = teacher.network(), pupil(5)
+    recipe = replace(QUICK, teacher_share=1.0)
+    step = step_of(tf, keras, pupil(5), pupil(5), optimizer_of(keras, recipe), recipe, teachers=[wise, dull])
+    average = (wise(x).numpy() + dull(x).numpy()) / 2
+    by_hand = apart(average, softmax(BIAS)[None], recipe.teacher_temperature).mean()
+    assert float(step(x, y, np.ones(7, np.float32), np.float32(0.5))) == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_two_workers_make_the_step_of_one(teacher: Teacher) -> None:
@@ -138,7 +154,7 @@ def test_two_workers_make_the_step_of_one(teacher: Teacher) -> None:
 
     def loss(workers: Workers) -> float:
         model, optimizer = pupil(5), optimizer_of(keras, QUICK)
-        step = step_of(tf, keras, model, pupil(5), optimizer, QUICK, workers, teacher.network())
+        step = step_of(tf, keras, model, pupil(5), optimizer, QUICK, workers, [teacher.network()])
         return float(step(x, y, weights, np.float32(0.5)))
 
     assert loss(Workers(0, 2)) + loss(Workers(1, 2)) == pytest.approx(loss(ALONE), rel=1e-5)
@@ -154,7 +170,7 @@ def test_a_resumed_pupil_is_the_straight_one_and_wants_its_teacher(
 
     recipe = replace(QUICK, epochs=2)
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-    train(beats, straight, recipe, build=pupil, teacher=teacher)
+    train(beats, straight, recipe, build=pupil, teachers=[teacher])
 
     def stop(x: Any, *_: Any) -> Any:
         raise KeyboardInterrupt
@@ -169,11 +185,11 @@ def test_a_resumed_pupil_is_the_straight_one_and_wants_its_teacher(
             return stop(key) if self.left < 0 else beats.windows[key]
 
     halted = replace(beats, windows=Stopped())  # type: ignore[arg-type]
-    assert train(halted, resumed, recipe, build=pupil, teacher=teacher).epochs_done == 1
-    for other in (None, replace(teacher, sha256="0" * 64)):
-        with pytest.raises(UsageError, match="it began with another teacher_sha256"):
-            train(beats, resumed, recipe, build=pupil, teacher=other, resume=True)
-    train(beats, resumed, recipe, build=pupil, teacher=teacher, resume=True)
+    assert train(halted, resumed, recipe, build=pupil, teachers=[teacher]).epochs_done == 1
+    for others in ([], [replace(teacher, sha256="0" * 64)], [teacher, teacher]):
+        with pytest.raises(UsageError, match="it began with another teachers_sha256"):
+            train(beats, resumed, recipe, build=pupil, teachers=others, resume=True)
+    train(beats, resumed, recipe, build=pupil, teachers=[teacher], resume=True)
     assert all(map(np.array_equal, weights_of(straight), weights_of(resumed)))
 
 
@@ -182,9 +198,9 @@ def test_a_teacher_that_may_have_seen_the_test_beats_is_refused(
 ) -> None:
     """`random` trains on beats of DS2, which `inter` tests on."""
     for told, go in (
-        ("another split (random, here inter)", lambda: train(beats, tmp_path / "a", split="inter", teacher=teacher)),
-        ("another data_sha256", lambda: train(replace(beats, sha256="0" * 64), tmp_path / "b", teacher=teacher)),
-        ("another lead (MLII, here V1)", lambda: train(replace(beats, lead="V1"), tmp_path / "c", teacher=teacher)),
+        ("another split (random, here inter)", lambda: train(beats, tmp_path / "a", split="inter", teachers=[teacher])),
+        ("another data_sha256", lambda: train(replace(beats, sha256="0" * 64), tmp_path / "b", teachers=[teacher])),
+        ("another lead (MLII, here V1)", lambda: train(replace(beats, lead="V1"), tmp_path / "c", teachers=[teacher])),
     ):
         with pytest.raises(UsageError) as caught:
             go()
@@ -228,7 +244,7 @@ def test_what_is_wrong_with_a_teacher_is_told_before_the_work_begins(
         (tmp_path / name).mkdir()
         (tmp_path / name / WEIGHTS).write_bytes(name.encode())
     write_run(tmp_path / "wise", INFO)
-    write_run(tmp_path / "begun", replace(INFO, teacher="wise", teacher_sha256="0" * 64))
+    write_run(tmp_path / "begun", replace(INFO, teachers=("wise",), teachers_sha256=("0" * 64,)))
     start = ["train", "--network", "tiny", "--data", "mitdb"]
     share = tmp_path / "share.toml"
     share.write_text("teacher_share = 1.5\n")
@@ -243,5 +259,5 @@ def test_what_is_wrong_with_a_teacher_is_told_before_the_work_begins(
         errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("edge-ecg: ")]
         assert len(errors) == 1
         assert told in errors[0]
-    assert read_run(tmp_path / "begun").teacher == "wise"
+    assert read_run(tmp_path / "begun").teachers == ("wise",)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["begun", "share.toml", "wise"]
