@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import quote
 
 from edge_ecg.config import PatientSettings
 from edge_ecg.context.memory import PatientMemory
@@ -20,6 +22,8 @@ __all__ = ["PatientFile", "forget_patient", "patients_folder"]
 
 SAVE_EVERY_S = 60.0
 """Of stream time."""
+_LONGEST_LEAD = 100
+"""Characters of a lead in the name of a file; the whole name stands in the file."""
 
 
 def patients_folder(settings: PatientSettings) -> Path:
@@ -41,7 +45,7 @@ def forget_patient(name: str, settings: PatientSettings, tell: Callable[[str], N
     """
     folder = patients_folder(settings)
     try:
-        for file in [folder / f"{name}.npz", *folder.glob(f"{name}.npz.*.part")]:
+        for file in folder.glob(f"{name}@*"):
             file.unlink(missing_ok=True)
     except NotADirectoryError:
         pass
@@ -51,6 +55,11 @@ def forget_patient(name: str, settings: PatientSettings, tell: Callable[[str], N
             "Remove it yourself, name another patient, or another folder with patient.folder",
         ) from None
     tell(f"patient   {name}: forgotten")
+
+
+def _file(name: str, lead: str) -> str:
+    """Of a patient and a lead. No patient has an ``@`` in the name, so that nobody is forgotten with another."""
+    return f"{name}@{quote(lead, safe='')[:_LONGEST_LEAD]}.npz"
 
 
 def _told(lead: str) -> str:
@@ -70,7 +79,8 @@ class PatientFile:
     settings
         Where it is kept, and for how long it is good.
     lead
-        Name of the lead, with a minus when it is turned upside down: in another lead a patient looks otherwise.
+        Name of the lead, with a minus when it is turned upside down: in another lead a patient looks otherwise, and is
+        kept in another file.
     tell
         Takes a line for the user.
     clock
@@ -94,13 +104,14 @@ class PatientFile:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._name, self._lead, self._max_age_h = name, lead, settings.max_age_h
-        self._file = patients_folder(settings) / f"{name}.npz"
+        self._file = patients_folder(settings) / _file(name, lead)
         self._clock = clock
         self._tell = tell
         self._stream, self._saved_at_s = "", 0.0
         self._failing = False
         self.memory = PatientMemory()
         self._take_up()
+        self._make_folder()
 
     def emit(self, event: Event) -> None:
         """Save when a minute has gone by since the last time."""
@@ -145,6 +156,22 @@ class PatientFile:
             ago = f"{age_h:.1f} h" if age_h >= 0.1 else f"{3600.0 * age_h:.0f} s"
             self._say(f"taken up as known {ago} ago; --forget starts anew")
 
+    def _make_folder(self) -> None:
+        """What cannot be kept is told at the start, when somebody looks."""
+        folder = self._file.parent
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            self._cannot(error)
+
+    def _cannot(self, error: OSError) -> None:
+        if not self._failing:
+            why = error.strerror or str(error)
+            self._say(f"cannot be kept in {self._file}: {why}. The labels go on; another place: patient.folder")
+        self._failing = True
+
     def _save(self) -> None:
         if self.memory.intervals.n < LEARNT:
             return
@@ -158,6 +185,4 @@ class PatientFile:
         except OSError as error:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
-            if not self._failing:
-                self._say(f"cannot be kept in {self._file}: {error.strerror or error}. The labels go on")
-            self._failing = True
+            self._cannot(error)

@@ -56,14 +56,23 @@ def check(file: Path | None) -> None:
       edge-ecg config check edge-ecg.toml
     """
     if file is not None:
-        settings_of.read_file(file)
+        _check_model(settings_of.load(config_path=file, env={}).settings.model)
         click.echo(f"{file}: ok")
         return
     loaded = settings_of.load()
+    _check_model(loaded.settings.model)
     sources = sorted({origin for origin in loaded.origins.values() if origin != "default"})
     if loaded.file and f"file {loaded.file}" not in sources:
         sources.insert(0, f"file {loaded.file}")
     click.echo(f"{', '.join(sources) or 'defaults only'}: ok")
+
+
+def _check_model(settings: settings_of.ModelSettings) -> None:
+    """Whether the model knows its operating point."""
+    if settings.operating_point is not None:
+        from edge_ecg.infer import open_classifier
+
+        open_classifier(settings.id, operating_point=settings.operating_point)
 
 
 @config.command()

@@ -28,6 +28,9 @@ from edge_ecg.runner import Runner
 from edge_ecg.sinks.beats import BeatList
 from edge_ecg.sources.replay import open_replay
 
+_TRAINING = (("mitdb", 360.0, r"[12]\d\d"), ("svdb", 128.0, r"8\d\d"), ("nsrdb_2h", 128.0, r"1\d{4}"))
+"""Databases that models learn from: their rate, Hz, and the names of their records."""
+
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
@@ -92,8 +95,8 @@ def replay(
         if notes is not None:
             is_whole = broken is None and not interrupted.happened
             lines += agreement_lines(notes, beats, None if is_whole else runner.stats.n_samples)
-        if beats.fs_hz == 360.0 and re.fullmatch(r"[12]\d\d", path.stem) and _learned(settings.model.id, path.stem):
-            lines.append("note      beats of MIT-BIH records took part in training: no test")
+        if beats.fs_hz is not None and _learned(settings.model.id, beats.fs_hz, path.stem):
+            lines.append("note      beats of this record may have trained the model: no test")
         for line in [*lines, DISCLAIMER]:
             tell(line)
     raise_what_went_wrong(broken, runner.sinks[1:])
@@ -101,8 +104,13 @@ def replay(
         raise KeyboardInterrupt
 
 
-def _learned(model: str, record: str) -> bool:
-    return load_any(model).manifest.learned("mitdb", record)
+def _learned(model: str, fs_hz: float, record: str) -> bool:
+    """Whether a record is, by its rate and name, of a database that trained the model."""
+    manifest = load_any(model).manifest
+    return any(
+        fs_hz == rate_hz and re.fullmatch(names, record) and manifest.learned(database, record)
+        for database, rate_hz, names in _TRAINING
+    )
 
 
 def _read_reference(path: Path) -> Annotations:

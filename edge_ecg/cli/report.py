@@ -66,6 +66,8 @@ def stats_lines(stats: RunStats) -> list[str]:
     """Labels, delays and losses of a run as lines."""
     labels = "  ".join(f"{name} {n}" for name, n in stats.labels.most_common())
     lines = [f"labelled  {stats.n_beats} beats" + (f": {labels}" if labels else "")]
+    if stats.n_samples and not stats.n_beats:
+        lines.append("note      no beat was found: is this the right lead (--lead), and does it hold a signal?")
     p50, p99 = stats.delays.percentile_s(50), stats.delays.percentile_s(99)
     if p50 is not None and p99 is not None:
         lines.append(f"delay     R peak to label: p50 {1e3 * p50:.0f} ms, p99 {1e3 * p99:.0f} ms")

@@ -34,10 +34,10 @@ def unpack_arrays(file: bytes, *, what: str, error: type[EdgeEcgError], hint: st
     Raises
     ------
     error
-        The bytes are no such file: "{what}: why".
+        The bytes are no such file: ``what``, and that they are damaged.
     """
     try:
         with np.load(io.BytesIO(file), allow_pickle=False) as held:
             return {name: np.asarray(held[name]) for name in held.files}
-    except _DAMAGED as damage:
-        raise error(f"{what}: {damage}", hint) from None
+    except _DAMAGED:  # What numpy says of them ("pickled data") leads astray.
+        raise error(f"{what}: cut short or damaged", hint) from None

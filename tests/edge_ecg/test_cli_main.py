@@ -201,6 +201,20 @@ def test_config_example_passes_config_check(capsys: pytest.CaptureFixture[str], 
     assert capsys.readouterr().err == 'edge-ecg: mine.toml: unknown key "link.bauds". Did you mean "link.baud"?\n'
 
 
+def test_config_check_asks_the_model_for_its_operating_point(
+    capsys: pytest.CaptureFixture[str], elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = elsewhere / "mine.toml"
+    file.write_text('[model]\noperating_point = "sensitive"\n', encoding="utf-8")
+    assert cli.run(["config", "check", "mine.toml"]) == 0
+    file.write_text('[model]\nid = "mitdb-baseline-int8"\noperating_point = "sensitive"\n', encoding="utf-8")
+    assert cli.run(["config", "check", "mine.toml"]) == 3
+    assert "mitdb-baseline-int8 is a network and has no operating points" in capsys.readouterr().err
+    monkeypatch.setenv("EDGE_ECG__MODEL__OPERATING_POINT", "sensitive")
+    monkeypatch.setenv("EDGE_ECG__MODEL__ID", "mitdb-baseline-int8")
+    assert cli.run(["config", "check"]) == 3
+
+
 def test_doctor_prints_every_check(capsys: pytest.CaptureFixture[str]) -> None:
     code = cli.run(["doctor", "--json"])
     checks = json.loads(capsys.readouterr().out)

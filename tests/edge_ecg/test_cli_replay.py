@@ -430,9 +430,23 @@ def test_json_lines_do_not_go_into_a_recording(replay: Run, tmp_path: Path) -> N
 
 
 def test_a_record_that_was_learned_from_is_called_so(replay: Run, tmp_path: Path) -> None:
-    note = "beats of MIT-BIH records took part in training: no test"
+    note = "beats of this record may have trained the model: no test"
     assert note in replay(copy_excerpt(tmp_path, "223"))[2]
     assert note not in replay(copy_excerpt(tmp_path, "rec"))[2]
+    beats = np.zeros((1280, 1), np.int32)
+    for name, is_training in (("873", True), ("891", False), ("16272", True), ("16273", False)):
+        write_record(tmp_path / name, beats, 128.0, ["ECG1"])
+        err = replay(tmp_path / name)[2]
+        assert (note in err) == is_training, name
+        assert "no beat was found" in err
+
+
+def test_a_record_without_a_beat_says_what_to_look_at(replay: Run, tmp_path: Path) -> None:
+    assert "no beat was found" not in replay(EXCERPT)[2]
+    write_record(tmp_path / "flat", np.zeros((3600, 1), np.int32), 360.0, ["MLII"])
+    code, _, err = replay(tmp_path / "flat")
+    assert code == 0
+    assert "note      no beat was found: is this the right lead (--lead), and does it hold a signal?" in err
 
 
 def test_a_rate_at_which_no_beats_are_found(replay: Run, tmp_path: Path) -> None:

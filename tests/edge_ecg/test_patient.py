@@ -57,7 +57,7 @@ class Device:
 
     def __init__(self, folder: Path, classifier: RhythmClassifier) -> None:
         self.settings = PatientSettings("bed-3", str(folder))
-        self.file = folder / "bed-3.npz"
+        self.file = folder / "bed-3@MLII.npz"
         self.classifier = classifier
         self.told: list[str] = []
 
@@ -171,14 +171,14 @@ def test_a_damaged_file_is_told_in_a_line(
 
 def test_whom_one_forgets_is_gone_at_once(device: Device) -> None:
     keep(device, ABOUT)
-    other = device.file.with_name("bed-4.npz")
-    # What a run that was killed while it wrote has left.
-    for file in (other, device.file.with_name("bed-3.npz.77.part")):
+    others = {device.file.with_name(f"{name}@MLII.npz") for name in ("bed-4", "bed-3.1", "bed-33")}
+    # Another lead, and what a run that was killed while it wrote has left.
+    for file in (*others, device.file.with_name("bed-3@-V1.npz"), device.file.with_name("bed-3@MLII.npz.77.part")):
         file.write_bytes(b"")
     device.told.clear()
     for _ in range(2):
         forget_patient("bed-3", device.settings, device.told.append)
-        assert list(device.file.parent.iterdir()) == [other]
+        assert set(device.file.parent.iterdir()) == others
     assert device.told == ["patient   bed-3: forgotten"] * 2
     assert device.patient().memory.intervals.n == 0
 
@@ -249,10 +249,13 @@ def test_a_folder_that_cannot_be_is_no_end(device: Device, forget: bool) -> None
     if forget:
         forget_patient("bed-3", device.settings, device.told.append)
     patient = device.patient()
+    assert "cannot be kept in" in device.told[-1], "told when the run begins"
+    assert "patient.folder" in device.told[-1]
+    n_told = len(device.told)
     beats = device.run(patient)
     assert len(beats) > 490
     assert all(line.startswith("patient   bed-3: ") for line in device.told)
-    assert "cannot be kept in" in device.told[-1]
+    assert len(device.told) == n_told, "and once"
     assert device.file.parent.read_text() == "a file"
 
 
@@ -263,9 +266,10 @@ def test_a_name_is_the_name_of_a_file_and_no_path(name: str) -> None:
         PatientSettings(name, "/p")
     except ValueError:
         return
-    file = Path("/p") / f"{name}.npz"
+    file = Path("/p") / f"{name}@MLII.npz"
     assert file.parent == Path("/p")
     assert name.isascii()
+    assert "@" not in name
     assert not name.startswith(".")
 
 
@@ -301,7 +305,7 @@ def n_learning(rows: list[dict]) -> int:
 
 
 def test_run_knows_the_patient_again_until_told_to_forget(edge_ecg: Callable, tmp_path: Path) -> None:
-    file = tmp_path / "state" / "edge-ecg" / "patients" / "bed-3.npz"
+    file = tmp_path / "state" / "edge-ecg" / "patients" / "bed-3@MLII.npz"
     assert n_learning(edge_ecg("--model", "tiny")[1]) == LEARNT + 1
     assert not file.exists(), "without --patient nothing is kept"
     code, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3")
@@ -313,7 +317,8 @@ def test_run_knows_the_patient_again_until_told_to_forget(edge_ecg: Callable, tm
     assert "patient   bed-3: taken up as known " in err
     _, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3", "--invert")
     assert n_learning(rows) == LEARNT + 1
-    assert "of lead MLII, not of lead MLII upside down" in err
+    assert "patient   bed-3: not known yet" in err
+    assert n_learning(edge_ecg("--model", "tiny", "--patient", "bed-3")[1]) == 0, "another lead is another file"
     _, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3", "--invert", "--forget")
     assert n_learning(rows) == LEARNT + 1
     assert "forgotten" in err
@@ -344,4 +349,4 @@ def test_output_that_is_lost_is_an_error_whoever_the_patient_is(edge_ecg: Callab
         )  # fmt: skip
     assert done.returncode == 5, done.stderr
     assert "events were not written" in done.stderr
-    assert (tmp_path / "state" / "edge-ecg" / "patients" / "bed-3.npz").exists()
+    assert (tmp_path / "state" / "edge-ecg" / "patients" / "bed-3@MLII.npz").exists()
