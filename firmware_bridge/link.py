@@ -19,6 +19,7 @@ __all__ = ["Link", "open_link"]
 
 HELLO_EVERY_S = 0.5  # many boards reset when the port is opened and hear nothing for two seconds
 STOP_WITHIN_S = 1.0
+STOP_EVERY_S = 0.25
 WRITE_WITHIN_S = 1.0
 KEPT_BYTES = 4096  # of what came before HELLO, to tell what it looks like
 
@@ -144,13 +145,14 @@ class Link:
         out: list[RawBlock | wire.Message] = []
         if self._closed:
             return out
-        if not self._ended:
-            with contextlib.suppress(LinkError):
-                self.send(wire.Stop())
         deadline_s = time.monotonic() + STOP_WITHIN_S
         with contextlib.suppress(LinkError):
-            while not self._ended and (left_s := deadline_s - time.monotonic()) > 0:
-                out += self.read(left_s)
+            while not self._ended and (now_s := time.monotonic()) < deadline_s:
+                # Again when the answer was lost: the board repeats it.
+                self.send(wire.Stop())
+                ask_s = min(now_s + STOP_EVERY_S, deadline_s)
+                while not self._ended and (left_s := ask_s - time.monotonic()) > 0:
+                    out += self.read(left_s)
         return out
 
     def close(self) -> None:

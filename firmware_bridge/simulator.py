@@ -16,6 +16,7 @@ import time
 import tty
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,11 +25,28 @@ from firmware_bridge import wire
 from firmware_bridge.blocks import BoardInfo, LinkError
 from firmware_bridge.framing import Deframer
 
-__all__ = ["PtyBoard", "VirtualBoard"]
+__all__ = ["Board", "PtyBoard", "VirtualBoard"]
 
 FRAMES_AT_ONCE = 64
 POLL_S = 0.01
 PTS = "/dev/pts/"  # where pseudo terminals live
+
+
+class Board(Protocol):
+    """What a `PtyBoard` runs: commands in, frames out; the caller brings the time."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will come any more."""
+
+    def receive(self, data: bytes, now_s: float) -> bytes:
+        """The answers to the commands that ``data`` completes."""
+
+    def advance(self, now_s: float) -> bytes:
+        """What is due by ``now_s``."""
+
+    def is_plugged(self, now_s: float) -> bool:
+        """Whether the cable is in."""
 
 
 class VirtualBoard:
@@ -48,6 +66,10 @@ class VirtualBoard:
         Begin again at the end of the record rather than stop.
     lead_off
         What the board reports of its electrodes; None: it cannot tell.
+    drift_ppm
+        How much faster than it says it samples.
+    first_sample
+        Number of the first sample.
     """
 
     def __init__(
@@ -59,6 +81,8 @@ class VirtualBoard:
         loop: bool = False,
         adc_bits: int = 24,
         lead_off: bool | None = None,
+        drift_ppm: float = 0.0,
+        first_sample: int = 0,
     ) -> None:
         speed = math.inf if speed is None else speed
         record = np.asarray(counts)
@@ -69,19 +93,32 @@ class VirtualBoard:
         self.info = dataclasses.replace(info, time_scale=speed)
         self.lead_off = lead_off
         self._counts = np.clip(record, wire.COUNT_MIN, wire.COUNT_MAX).astype(np.int32)
-        self._rate = info.fs_hz * speed
+        self._rate = info.fs_hz * speed * (1.0 + 1e-6 * drift_ppm)
         self._loop = loop
         self._per_frame = wire.samples_per_frame(info.fs_hz, len(info.leads))
         capabilities = wire.SIMULATED | (wire.CAN_LEAD_OFF if lead_off is not None else 0)
         self._hello = wire.Hello.of(self.info, adc_bits, capabilities)
         wire.encode(self._hello, 0)  # a board that cannot be described must fail here, not in a thread
+        self._first_sample = first_sample
+        self.reset()
+
+    def reset(self) -> None:
+        """Lose the supply and get it back: counters begin anew, what was on its way is gone."""
         self._deframer = Deframer()
         self._sequence = 0
-        self._next_sample = 0
-        self._sent = 0  # in this session
+        self._next_sample = self._first_sample
+        self._sent = 0  # in this session, or in the last one
         self._started_s = 0.0
         self.streaming = False
         self.finished = False
+
+    def greet(self) -> bytes:
+        """The HELLO that a board sends unasked after a reset."""
+        return self._frame(self._hello)
+
+    def is_plugged(self, now_s: float) -> bool:
+        """Always: a good cable."""
+        return True
 
     def receive(self, data: bytes, now_s: float) -> bytes:
         """Return the answers to the commands that `data` completes."""
@@ -119,8 +156,7 @@ class VirtualBoard:
 
     def _stop(self) -> bytes:
         self.streaming = False
-        sent, self._sent = self._sent, 0  # a STOP that crosses the end of the record must not count it twice
-        return self._frame(wire.Stopped(sent))
+        return self._frame(wire.Stopped(self._sent))
 
     def _answer(self, frame: wire.Frame, now_s: float) -> bytes:
         match frame.message:
@@ -155,14 +191,15 @@ class PtyBoard:
     Parameters
     ----------
     board
-        The board; it belongs to this object's thread from now on.
+        The board; it belongs to this object's thread from now on. Where it says that it is not plugged in
+        (`firmware_bridge.faults`), the terminal goes away; another comes with the cable.
     pty_link
         A symbolic link to make to the terminal; removed by `close`.
 
     Attributes
     ----------
     path
-        The device to open.
+        The device to open; another one after the cable was pulled.
     finished
         Set when the record has come to its end and the reader has taken all of it.
 
@@ -172,23 +209,12 @@ class PtyBoard:
         `pty_link` cannot be made, or exists and is not what an earlier board left behind.
     """
 
-    def __init__(self, board: VirtualBoard, pty_link: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, board: Board, pty_link: str | os.PathLike[str] | None = None) -> None:
         self.finished = threading.Event()
         self._board = board
+        self._link = Path(pty_link) if pty_link is not None else None
         self._closing = threading.Event()
-        # The slave stays open here, so that a client may leave and come back.
-        self._master, self._slave = os.openpty()
-        try:
-            tty.setraw(self._slave)
-            os.set_blocking(self._master, False)
-            self.path = os.ttyname(self._slave)
-            self._link = Path(pty_link) if pty_link is not None else None
-            if self._link is not None:
-                _make_link(self._link, self.path)
-        except BaseException:
-            os.close(self._master)
-            os.close(self._slave)
-            raise
+        self._plug_in()
         self._thread = threading.Thread(target=self._run, name="edge-ecg pty board", daemon=True)
         self._thread.start()
 
@@ -198,12 +224,7 @@ class PtyBoard:
             return
         self._closing.set()
         self._thread.join(timeout=2.0)
-        if self._link is not None:
-            with contextlib.suppress(OSError):
-                if os.readlink(self._link) == self.path:
-                    self._link.unlink()
-        os.close(self._master)
-        os.close(self._slave)
+        self._pull()
 
     def __enter__(self) -> PtyBoard:
         return self
@@ -213,10 +234,45 @@ class PtyBoard:
     ) -> None:
         self.close()
 
+    def _plug_in(self) -> None:
+        # The slave stays open here, so that a client may leave and come back.
+        self._master, self._slave = os.openpty()
+        self._plugged = True
+        try:
+            tty.setraw(self._slave)
+            os.set_blocking(self._master, False)
+            self.path = os.ttyname(self._slave)
+            if self._link is not None:
+                _make_link(self._link, self.path)
+        except BaseException:
+            os.close(self._master)
+            os.close(self._slave)
+            raise
+
+    def _pull(self) -> None:
+        if not self._plugged:
+            return
+        self._plugged = False
+        if self._link is not None:
+            with contextlib.suppress(OSError):
+                if os.readlink(self._link) == self.path:
+                    self._link.unlink()
+        os.close(self._master)
+        os.close(self._slave)
+
     def _run(self) -> None:
         waiting = b""
         n_empty = 0
         while not self._closing.is_set():
+            if not self._board.is_plugged(time.monotonic()):
+                self._pull()
+                # A board that keeps its supply goes on sampling; nobody hears it.
+                waiting = self._board.advance(time.monotonic())
+                self._closing.wait(POLL_S)
+                continue
+            if not self._plugged:
+                self._plug_in()
+                waiting = b""
             if not waiting:
                 waiting = self._board.advance(time.monotonic())
             readable, _, _ = select.select([self._master], [self._master] if waiting else [], [], POLL_S)

@@ -54,6 +54,7 @@ class EdgeDecoder:
         self._fresh = True  # no sample of this session yet: its first number may be any
         self._greeted = False  # HELLO since the last sample: a smaller number is a board that was reset
         self._accounted = 0  # samples of this session delivered or reported lost
+        self._last_sent: int | None = None  # in the session that ended last
         self._held: RawBlock | None = None  # beyond a leap, waiting to be confirmed
         self._older_next = -1
         self._older_run = 0
@@ -84,6 +85,7 @@ class EdgeDecoder:
                 continue
             if isinstance(message, wire.Hello):
                 self._greeted = True
+                self._last_sent = None
                 self._n_leads = message.n_leads
             elif isinstance(message, wire.Status):
                 self._overruns = message.overruns
@@ -178,7 +180,8 @@ class EdgeDecoder:
                 self._deliver(held, out)
             else:
                 self._drop_good_frame()
-        missing = samples_sent - self._accounted
+        # To a STOP without a session a board repeats the count of the last one: the host may have missed it.
+        missing = 0 if self._fresh and samples_sent == self._last_sent else samples_sent - self._accounted
         n_leads = self._n_leads
         if missing > 0 and n_leads is None:
             self._samples_lost += missing  # the shape of a block is not known: not one frame came
@@ -188,3 +191,4 @@ class EdgeDecoder:
             self._deliver(RawBlock(empty, self._expected + missing, None, missing, host_s), out)
         self._accounted = 0
         self._fresh = True
+        self._last_sent = samples_sent
