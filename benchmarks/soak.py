@@ -30,7 +30,7 @@ MAX_GROWTH_MB = 2.0
 def main(minutes: float, speed: float) -> None:
     """Fail when memory, threads or files grow, or a sample is lost."""
     with tempfile.TemporaryDirectory() as folder, PtyBoard(board_of_record(EXCERPT, speed, loop=True)) as pty:
-        source = SerialLinkSource(pty.path)
+        source = SerialLinkSource(pty.path, wait_s=0.0)
         runner = Runner(source, open_classifier("mitdb-baseline-int8"), [JsonlFileSink(Path(folder) / "beats.jsonl")])
         worker = threading.Thread(target=runner.run, name="edge-ecg soak", daemon=True)
         worker.start()

@@ -31,6 +31,7 @@ __all__ = [
     "example",
     "load",
     "read_file",
+    "read_tables",
     "render",
 ]
 
@@ -71,8 +72,16 @@ class LinkSettings:
     baud: int = _setting(115200, "Speed of the serial line in bits per second.", above=0)
     handshake_timeout_s: float = _setting(5.0, "Longest wait for the board to answer, in seconds.", above=0)
 
+    wait_s: float | None = _setting(
+        None,
+        "How long to wait for a board that went away, in seconds; 0: end at once; not set: for ever.",
+        example=3600.0,
+    )
+
     def __post_init__(self) -> None:
         _refuse_empty(link__port=self.port)
+        if self.wait_s is not None and not self.wait_s >= 0.0:
+            raise ValueError(f'"link.wait_s" must be 0 or more, found {self.wait_s:g}')
         _refuse_above("link.baud", self.baud, MAX_BAUD)
         _refuse_above("link.handshake_timeout_s", self.handshake_timeout_s, MAX_HANDSHAKE_S)
 
@@ -220,6 +229,13 @@ def load(
 
 def read_file(path: Path) -> dict[str, Any]:
     """Read and check one settings file; return its tables as written (defaults not filled in)."""
+    tables = read_tables(path, what="settings file", syntax="See `edge-ecg config example`", flag="--config")
+    decode(Settings, tables, where=str(path), error=ConfigError)
+    return tables
+
+
+def read_tables(path: Path, *, what: str, syntax: str, flag: str) -> dict[str, Any]:
+    """The tables of a TOML file that ``flag`` names; `ConfigError` says what is wrong, ``syntax`` how it is written."""
     try:
         # A device may be read for ever.
         if path.exists() and not (path.is_file() or path.is_dir()):
@@ -227,12 +243,11 @@ def read_file(path: Path) -> dict[str, Any]:
         with path.open("rb") as stream:
             tables = tomllib.load(stream)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}", "See `edge-ecg config example`") from error
+        raise ConfigError(f"{path}: not valid TOML: {error}", syntax) from error
     except OSError as error:
         reason = error.strerror or str(error)
-        message = f"{path}: cannot read the settings file: {reason}"
-        raise ConfigError(message, "Check the path given to --config") from error
-    decode(Settings, tables, where=str(path), error=ConfigError)
+        message = f"{path}: cannot read the {what}: {reason}"
+        raise ConfigError(message, f"Check the path given to {flag}") from error
     return tables
 
 

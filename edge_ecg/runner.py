@@ -97,7 +97,7 @@ class Runner:
                     case SampleBlock():
                         self._label(item)
                     case LinkEvent():
-                        if item.state in {"ended", "lost"}:
+                        if item.state == "ended":
                             self._flush()
                         self._emit(item)
                     case None:

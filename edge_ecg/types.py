@@ -233,7 +233,9 @@ class EpisodeEvent:
 
 @dataclass(frozen=True, slots=True)
 class LinkEvent:
-    """The source says: ``connected``, ``ended`` (in order), ``lost`` (it went away), ``error`` (the board's own)."""
+    """The source says: ``connected``, ``ended`` (in order), ``stalled`` (nothing comes), ``lost`` (it went away),
+    ``back``, ``error`` (the board's own).
+    """
 
     state: str
     detail: str

@@ -13,6 +13,7 @@ __all__ = ["FaultInjector", "FaultPlan", "FaultyBoard"]
 REORDER_S = 0.1
 """A frame that is to come behind the next one comes after so long when there is no next one."""
 MAX_GARBAGE = 64
+_OF_FRAMES = ("burst", "drop", "truncate", "garbage", "duplicate", "reorder", "stall")
 MAX_DRIFT_PPM = 500.0
 
 
@@ -67,7 +68,7 @@ class FaultPlan:
     first_sample: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("drop", "duplicate", "truncate", "flip", "reorder", "garbage", "burst", "stall"):
+        for name in (*_OF_FRAMES, "flip"):
             if not 0.0 <= (share := getattr(self, name)) <= 1.0:
                 raise ValueError(f'"{name}" must be from 0 to 1, found {share:g}')
         for name in ("seed", "burst_frames", "stall_s", "disconnect_every_s", "disconnect_s", "first_sample"):
@@ -78,9 +79,9 @@ class FaultPlan:
 
     def __str__(self) -> str:
         """What differs from a good cable."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
         usual = FaultPlan()
-        others = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != getattr(usual, f.name)]
-        return ", ".join(f"{name} {value!r}" for name, value in others) or "none"
+        return ", ".join(f"{k} {v!r}" for k, v in values.items() if v != getattr(usual, k)) or "none"
 
 
 class FaultInjector:
@@ -120,12 +121,11 @@ class FaultInjector:
             return
         plan, rng = self._plan, self._rng
         # Every draw is made for every frame, so that one fault more leaves the others where they were.
-        draws = dict(zip(("burst", "drop", "truncate", "garbage", "duplicate", "reorder", "stall"), rng.random(7), strict=True))
+        happens = {name: rng.random() < getattr(plan, name) for name in _OF_FRAMES}
         flips = rng.random(len(frame)) < plan.flip
         bits = rng.integers(8, size=len(frame))
         cut = int(rng.integers(len(frame)))
         noise = rng.bytes(int(rng.integers(1, MAX_GARBAGE + 1)))
-        happens = {name: draw < getattr(plan, name) for name, draw in draws.items()}
         if happens["burst"] and not self._burst_left:
             self._burst_left = plan.burst_frames
         if self._burst_left:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -20,17 +21,30 @@ __all__ = ["Link", "open_link"]
 HELLO_EVERY_S = 0.5  # many boards reset when the port is opened and hear nothing for two seconds
 STOP_WITHIN_S = 1.0
 STOP_EVERY_S = 0.25
+RUNNING_WITHIN_S = 0.3  # a session that goes on has a frame every 40 ms
 WRITE_WITHIN_S = 1.0
 KEPT_BYTES = 4096  # of what came before HELLO, to tell what it looks like
 
 
-def open_link(url: str, baud: int = 115200, handshake_timeout_s: float = 3.0) -> Link:
+def open_link(
+    url: str,
+    baud: int = 115200,
+    handshake_timeout_s: float = 3.0,
+    *,
+    resumed: EdgeDecoder | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Link:
     """Open a port, wait for the board to say what it is, and start it.
 
     Parameters
     ----------
     url
         A device (``/dev/ttyACM0``) or a pyserial URL (``socket://host:port``, ``loop://``).
+    resumed
+        The decoder of a link to this board that was lost. A session that still runs then goes on, and what was lost
+        of it is counted; the board is started only where no sample comes.
+    cancelled
+        Asked now and then whether to give up.
 
     Raises
     ------
@@ -44,26 +58,31 @@ def open_link(url: str, baud: int = 115200, handshake_timeout_s: float = 3.0) ->
     reader = PortReader(port)
     try:
         sender = _Sender(port, url)
-        hello, decoder = _shake_hands(sender, reader, baud, handshake_timeout_s)
-        return Link(sender, reader, hello, decoder)
+        return _shake_hands(sender, reader, baud, handshake_timeout_s, resumed, cancelled)
     except BaseException:
         reader.close()
         _close_port(port)
         raise
 
 
-def _shake_hands(sender: _Sender, reader: PortReader, baud: int, timeout_s: float) -> tuple[wire.Hello, EdgeDecoder]:
+def _shake_hands(
+    sender: _Sender, reader: PortReader, baud: int, timeout_s: float, resumed: EdgeDecoder | None,
+    cancelled: Callable[[], bool],
+) -> Link:  # fmt: skip
     url = sender.url
-    decoder = EdgeDecoder()
+    decoder = resumed or EdgeDecoder()
+    early: list[RawBlock | wire.Message] = []
     received = bytearray()
     deadline_s = time.monotonic() + timeout_s
     ask_s = 0.0
-    while (now_s := time.monotonic()) < deadline_s:
+    n_asked = 0
+    while (now_s := time.monotonic()) < deadline_s and not cancelled():
         if now_s >= ask_s:
             # The first time, a stream somebody left running is stopped: its end then comes before HELLO.
-            if not ask_s:
+            if not ask_s and resumed is None:
                 sender.send(wire.Stop())
             sender.send(wire.HelloRequest())
+            n_asked += 1
             ask_s = now_s + HELLO_EVERY_S
         chunk = reader.get(min(ask_s, deadline_s) - now_s)
         if chunk is None:
@@ -71,19 +90,37 @@ def _shake_hands(sender: _Sender, reader: PortReader, baud: int, timeout_s: floa
                 raise _went_away(url)
             continue
         received += chunk[0][: KEPT_BYTES - len(received)]
-        for message in decoder.feed(*chunk):
-            if isinstance(message, wire.Hello):
-                diagnosis.check_hello(url, message)
-                # Its counters begin here, without the noise of a board that boots.
-                session = EdgeDecoder(message.n_leads)
-                session.feed(decoder.pending, chunk[1])
-                return message, session
+        out = decoder.feed(*chunk)
+        early += out
+        hello = next((message for message in out if isinstance(message, wire.Hello)), None)
+        if hello is not None:
+            diagnosis.check_hello(url, hello)
+            if resumed is not None:
+                return _resume(Link(sender, reader, hello, resumed, n_hellos=n_asked), early)
+            # Its counters begin here, without the noise of a board that boots.
+            session = EdgeDecoder(hello.n_leads)
+            session.feed(decoder.pending, chunk[1])
+            link = Link(sender, reader, hello, session)
+            link.send(wire.Start())
+            return link
         if decoder.foreign_version is not None:
             raise diagnosis.other_version(url, decoder.foreign_version)
     stats = decoder.stats()
     raise diagnosis.no_hello(
         url, baud, timeout_s, bytes(received), stats.bytes_received, stats.frames_ok > 0, decoder.echoed
     )
+
+
+def _resume(link: Link, early: Sequence[RawBlock | wire.Message]) -> Link:
+    """Start the board unless its session goes on."""
+    samples = [item for item in early if isinstance(item, RawBlock)]
+    deadline_s = time.monotonic() + RUNNING_WITHIN_S
+    while not samples and (left_s := deadline_s - time.monotonic()) > 0:
+        samples += [item for item in link.read(left_s) if isinstance(item, RawBlock)]
+    if not samples:
+        link.send(wire.Start())
+    link.unread(samples)
+    return link
 
 
 class Link:
@@ -95,7 +132,9 @@ class Link:
         What the board says of itself.
     """
 
-    def __init__(self, sender: _Sender, reader: PortReader, hello: wire.Hello, decoder: EdgeDecoder) -> None:
+    def __init__(
+        self, sender: _Sender, reader: PortReader, hello: wire.Hello, decoder: EdgeDecoder, *, n_hellos: int = 0
+    ) -> None:
         self.info: BoardInfo = hello.info
         self._sender = sender
         self._reader = reader
@@ -104,7 +143,17 @@ class Link:
         self._ended = False
         self._error: LinkError | None = None
         self._closed = False
-        self.send(wire.Start())
+        self._n_hellos = n_hellos  # that may still answer us
+        self._unread: list[RawBlock | wire.Message] = []
+
+    @property
+    def decoder(self) -> EdgeDecoder:
+        """What knows which samples came: `open_link` resumes with it."""
+        return self._decoder
+
+    def unread(self, items: Sequence[RawBlock | wire.Message]) -> None:
+        """Let the next `read` begin with these."""
+        self._unread += items
 
     def read(self, timeout_s: float) -> list[RawBlock | wire.Message]:
         """Return what came, waiting at most `timeout_s` for something; an empty list when nothing did.
@@ -117,6 +166,9 @@ class Link:
             The board went away or restarted; only after all that came before has been returned.
         """
         deadline_s = time.monotonic() + timeout_s
+        if self._unread:
+            out, self._unread = self._unread, []
+            return out
         while self._error is None:
             chunk = self._reader.get(max(0.0, deadline_s - time.monotonic()))
             out = self._decode(chunk)
@@ -183,6 +235,8 @@ class Link:
                 self._streamed = True
             elif isinstance(item, wire.Stopped):
                 self._ended, self._streamed = True, False
+            elif isinstance(item, wire.Hello) and self._n_hellos:
+                self._n_hellos -= 1
             elif isinstance(item, wire.Hello) and self._streamed:
                 # All our requests were answered before the first sample, so nobody asked for this one.
                 self._error = LinkError(

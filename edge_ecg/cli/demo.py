@@ -46,7 +46,7 @@ def demo(speed: float, model: str) -> None:
     click.echo(DISCLAIMER)
     beats = BeatList()
     with PtyBoard(board) as pty:
-        source = SerialLinkSource(pty.path)
+        source = SerialLinkSource(pty.path, wait_s=0.0)
         console = ConsoleSink(sys.stdout, colour=sys.stdout.isatty())
         runner = Runner(source, classifier, [beats, console], on_failure=tell_failure)
         with orderly_stop(runner.stop) as interrupted:

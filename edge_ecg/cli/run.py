@@ -88,7 +88,7 @@ def run_command(
     click.echo(DISCLAIMER, err=True)
     link = settings.link
     source = SerialLinkSource(
-        link.port or _only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb
+        link.port or _only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb, link.wait_s
     )
     try:
         # An unknown lead or a bad file is a mistake to be told before anything streams.

@@ -49,6 +49,10 @@ class BoardScale:
             time_scale=self.info.time_scale,
         )
 
+    def begin_anew(self, raw: RawBlock, index: int) -> None:
+        """From this block on the board counts from another number: it is sample ``index`` of the stream."""
+        self.first_sample = raw.first_sample - index
+
     def block(self, raw: RawBlock) -> SampleBlock:
         """The same samples in mV, numbered from the first one of the session."""
         if self.first_sample is None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from edge_ecg.sources import Item
 from edge_ecg.sources.boards import BoardScale
-from edge_ecg.types import LinkEvent
+from edge_ecg.types import LinkEvent, SampleBlock
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
-from firmware_bridge.link import Link, open_link
+from firmware_bridge.lasting import LastingLink, LinkChange
 from firmware_bridge.wire import Error, Stopped
 
 __all__ = ["SerialLinkSource"]
@@ -19,7 +19,10 @@ _POLL_S = 0.1
 
 
 class SerialLinkSource:
-    """Opens the port, shakes hands, and hands out blocks until the board stops or goes away.
+    """Opens the port, shakes hands, and hands out blocks until the board stops; waits for one that goes away.
+
+    A board that comes back goes on in the same stream. What is missing then is what its sample numbers tell; of a board
+    that was reset, which begins anew with them, what the host's clock tells. Another board is another stream.
 
     Parameters
     ----------
@@ -31,6 +34,8 @@ class SerialLinkSource:
         How long the board may take to answer.
     uv_per_lsb
         Microvolts a count, when the user knows better than the board.
+    wait_s
+        How long to wait for a board that went away, s; None: for ever.
 
     Raises
     ------
@@ -39,11 +44,15 @@ class SerialLinkSource:
     """
 
     def __init__(
-        self, port: str, baud: int = 115200, handshake_timeout_s: float = 5.0, uv_per_lsb: float | None = None
+        self,
+        port: str,
+        baud: int = 115200,
+        handshake_timeout_s: float = 5.0,
+        uv_per_lsb: float | None = None,
+        wait_s: float | None = None,
     ) -> None:
-        self._port = port
-        self._link: Link = open_link(port, baud, handshake_timeout_s)
-        self._scale = BoardScale(self._link.info, uv_per_lsb)
+        self._port, self._uv_per_lsb, self._wait_s = port, uv_per_lsb, wait_s
+        self._link = LastingLink(port, baud, handshake_timeout_s)
         self._stopping = False
 
     @property
@@ -56,43 +65,75 @@ class SerialLinkSource:
         return self._link.stats()
 
     def items(self) -> Iterator[Item | None]:
-        """One stream and its blocks.
+        """A stream and its blocks; another stream for another board.
 
         Raises
         ------
         LinkError
-            When the board went away, after all that came before was handed out.
+            When the board went away and was waited for long enough, after all that came before was handed out.
         """
-        info = self.info
-        # The wall clock is read once: later steps of it (NTP) do not move samples.
-        stream = self._scale.stream(secrets.token_hex(6), time.time())
-        yield stream
-        yield LinkEvent("connected", f"{info.name}, firmware {info.firmware}, on {self._port}", stream)
+        yield from self._begin()
+        lost_s, why = 0.0, ""
         while not self._stopping:
-            try:
-                received = self._link.read(_POLL_S)
-            except LinkError as error:
-                yield LinkEvent("lost", str(error), stream)
-                raise
+            if why and self._wait_s is not None and time.monotonic() >= lost_s + self._wait_s:
+                raise LinkError(why, "Check cable and supply")
+            received = self._link.read(_POLL_S)
             if not received:
                 yield None
             for message in received:
-                if isinstance(message, RawBlock):
-                    yield self._scale.block(message)
-                elif isinstance(message, Error):
-                    yield LinkEvent("error", message.text, stream)
-                elif isinstance(message, Stopped):
-                    yield LinkEvent("ended", f"the board stopped after {message.samples_sent} samples", stream)
-                    return
+                match message:
+                    case LinkChange("lost"):
+                        lost_s, why = time.monotonic(), message.detail
+                        yield LinkEvent("lost", why, self._stream)
+                    case LinkChange("back"):
+                        why = ""
+                        yield from self._back(message)
+                    case LinkChange():
+                        yield LinkEvent(message.state, message.detail, self._stream)
+                    case RawBlock():
+                        yield self._block(message)
+                    case Error():
+                        yield LinkEvent("error", message.text, self._stream)
+                    case Stopped():
+                        told = f"the board stopped after {message.samples_sent} samples"
+                        yield LinkEvent("ended", told, self._stream)
+                        return
         for message in self._link.stop():
             if isinstance(message, RawBlock):
-                yield self._scale.block(message)
-        yield LinkEvent("ended", "stopped", stream)
+                yield self._block(message)
+        yield LinkEvent("ended", "stopped", self._stream)
 
     def stop(self) -> None:
         """Stop the board; `items` hands out what was under way and ends."""
         self._stopping = True
+        self._link.cancel()
 
     def close(self) -> None:
         """Give the port back."""
         self._link.close()
+
+    def _begin(self) -> Iterator[Item]:
+        info = self.info
+        self._scale, self._next_index, self._anew_at = BoardScale(info, self._uv_per_lsb), 0, -1
+        # The wall clock is read once: later steps of it (NTP) do not move samples.
+        self._stream = self._scale.stream(secrets.token_hex(6), time.time())
+        yield self._stream
+        yield LinkEvent("connected", f"{info.name}, firmware {info.firmware}, on {self._port}", self._stream)
+
+    def _back(self, change: LinkChange) -> Iterator[Item]:
+        if change.info != self._scale.info:
+            yield LinkEvent("ended", "another board came", self._stream)
+            yield from self._begin()
+            return
+        if not change.kept:
+            missing = change.away_s * change.info.fs_hz * max(1.0, change.info.time_scale)
+            self._anew_at = self._next_index + round(missing)
+        yield LinkEvent("back", change.detail, self._stream)
+
+    def _block(self, raw: RawBlock) -> SampleBlock:
+        if self._anew_at >= 0:
+            self._scale.begin_anew(raw, self._anew_at)
+            self._anew_at = -1
+        block = self._scale.block(raw)
+        self._next_index = block.first_index + len(block.samples_mv)
+        return block

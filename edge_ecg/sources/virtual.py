@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,10 @@ EXCERPT = Path(__file__).parent.parent / "excerpts" / "mitdb_223"
 """The shipped excerpt of record 223 of the MIT-BIH Arrhythmia Database (ODC-By, ATTRIBUTION.md beside it)."""
 
 
-def board_of_record(path: str | Path, speed: float | None, *, loop: bool = False) -> VirtualBoard:
-    """A board that plays a WFDB record as its ADC would count it, once or over and over.
+def board_of_record(
+    path: str | Path, speed: float | None, *, loop: bool = False, drift_ppm: float = 0.0, first_sample: int = 0
+) -> VirtualBoard:
+    """A board that plays a WFDB record as its ADC would count it, once or over and over; the rest as of `VirtualBoard`.
 
     Raises
     ------
@@ -42,26 +45,29 @@ def board_of_record(path: str | Path, speed: float | None, *, loop: bool = False
         gain_per_mv = gains.pop()
         lsb_nv = 1e6 / abs(gain_per_mv)
         counts = counts if gain_per_mv > 0 else -counts
-    return _board(_info(record.header.name, record.header.fs_hz, record.header.leads, lsb_nv), counts, speed, loop)
+    info = _info(record.header.name, record.header.fs_hz, record.header.leads, lsb_nv)
+    return _board(info, counts, speed, loop=loop, drift_ppm=drift_ppm, first_sample=first_sample)
 
 
 def synthetic_board(
-    hr_bpm: float, speed: float | None, fs_hz: float = 250.0, duration_s: float = 3600.0
-) -> VirtualBoard:
+    hr_bpm: float, speed: float | None, fs_hz: float = 250.0, duration_s: float = 3600.0, *,
+    drift_ppm: float = 0.0, first_sample: int = 0,
+) -> VirtualBoard:  # fmt: skip
     """A board on a made-up heart that beats ``hr_bpm`` times a minute, 1 uV a count."""
     samples_mv, _, _ = synthetic_ecg(fs_hz, duration_s, hr_bpm)
     counts = np.rint(samples_mv * 1e3).astype(np.int32)[:, None]
-    return _board(_info("synthetic", fs_hz, ("synthetic",), 1e3), counts, speed, loop=False)
+    info = _info("synthetic", fs_hz, ("synthetic",), 1e3)
+    return _board(info, counts, speed, drift_ppm=drift_ppm, first_sample=first_sample)
 
 
-def _board(info: BoardInfo, counts: NDArray[np.integer], speed: float | None, loop: bool) -> VirtualBoard:
+def _board(info: BoardInfo, counts: NDArray[np.integer], speed: float | None, **how: Any) -> VirtualBoard:
     if len(info.leads) > MAX_LEADS:
         raise UsageError(
             f"{info.name} would have {len(info.leads)} leads, a board has at most {MAX_LEADS}",
             "Play a record of fewer leads",
         )
     try:
-        return VirtualBoard(info, counts, speed, loop=loop)
+        return VirtualBoard(info, counts, speed, **how)
     except ValueError as error:
         raise UsageError(f"{info.name} cannot be made: {error}", "Try another record or --speed") from None
 

@@ -147,7 +147,9 @@ def test_the_user_may_know_the_size_of_a_count(edge_ecg: Run) -> None:
         one_error(err)
 
 
-def test_an_unplugged_board_leaves_its_labels_and_one_line(edge_ecg: Run, tmp_path: Path) -> None:
+def test_an_unplugged_board_leaves_its_labels_and_one_line(
+    edge_ecg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = beats_of(edge_ecg("replay", EXCERPT, "--jsonl", "-")[1])
     file = tmp_path / "beats.jsonl"
     file.touch()
@@ -162,6 +164,7 @@ def test_an_unplugged_board_leaves_its_labels_and_one_line(edge_ecg: Run, tmp_pa
     thread = threading.Thread(target=pull_at_the_twentieth_beat, name="edge-ecg test cable")
     thread.start()
     try:
+        monkeypatch.setenv("EDGE_ECG__LINK__WAIT_S", "0")
         code, out, err = edge_ecg("run", "--port", board.path, "--jsonl", file)
     finally:
         given_up.set()
@@ -171,7 +174,7 @@ def test_an_unplugged_board_leaves_its_labels_and_one_line(edge_ecg: Run, tmp_pa
     kept = beats_of(file.read_text())
     assert len(kept) >= 20
     assert kept[:-2] == expected[: len(kept) - 2]
-    assert rows_of(file.read_text())[-1]["state"] == "lost"
+    assert [row["state"] for row in rows_of(file.read_text()) if row["type"] == "link"] == ["connected", "lost"]
     assert "link lost: the board went away" in out
     assert f"labelled  {len(kept)} beats" in err
 

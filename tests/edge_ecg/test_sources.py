@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from edge_ecg.sources.synthetic import SyntheticSource, synthetic_ecg
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
 from edge_ecg.types import LinkEvent, SampleBlock, StreamInfo
 from firmware_bridge import wire
-from firmware_bridge.blocks import BoardInfo, RawBlock
+from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
 from firmware_bridge.simulator import PtyBoard, VirtualBoard
 
 Make = Callable[[], Source]
@@ -241,3 +244,82 @@ def test_a_made_up_heart_beats_as_told() -> None:
     assert np.array_equal(samples_mv, synthetic_ecg(250.0, 60.0, hr_bpm=60.0, pvc_every=10)[0])
     at_r = samples_mv[np.round(r_s * 250).astype(int)]
     assert at_r.min() > 0.8
+
+
+class Cable(VirtualBoard):
+    """A board whose cable the test pulls and plugs."""
+
+    plugged = True
+
+    def is_plugged(self, now_s: float) -> bool:
+        return self.plugged
+
+
+def test_a_board_that_comes_back_goes_on_in_the_same_stream(record: Path, tmp_path: Path) -> None:
+    """Kept numbers place its samples exactly, the host's clock those of a board that was reset; another board is another
+    stream.
+    """
+    known = board_of_record(record, None)
+    place = tmp_path / "board"
+
+    def cable(name: str, speed: float) -> Cable:
+        return Cable(replace(known.info, name=name), np.tile(read_record(record).counts - 1024, (20, 1)), speed)
+
+    board = cable("one", 20.0)
+    with PtyBoard(board, place) as pty:
+        source = SerialLinkSource(str(place))
+        rest = source.items()
+        items: list[Any] = []
+
+        def read_on(done: Callable[[Any], bool]) -> None:
+            until_s = time.monotonic() + 20.0
+            while not (items and done(items[-1])):
+                assert time.monotonic() < until_s, [i for i in items if isinstance(i, LinkEvent)]
+                item = next(rest)
+                items.extend([] if item is None else [item])
+
+        def is_block(item: Any) -> bool:
+            return isinstance(item, SampleBlock)
+
+        def is_event(state: str) -> Callable[[Any], bool]:
+            return lambda item: isinstance(item, LinkEvent) and item.state == state
+
+        for resets in (False, True):
+            read_on(is_block)
+            board.plugged = False
+            read_on(is_event("lost"))
+            if resets:
+                board.reset()
+            board.plugged = True
+            read_on(is_event("back"))
+            before = [i for i in items if is_block(i)][-1]
+            read_on(is_block)
+            gap = items[-1].first_index - before.first_index - len(before.samples_mv)
+            assert 20 * 360 * 0.05 < gap < 20 * 360 * 5
+            if not resets:
+                at, n = items[-1].first_index % N, len(items[-1].samples_mv)
+                expected = read_record(record).samples_mv()[at : at + n]
+                assert np.allclose(items[-1].samples_mv[: len(expected)], expected, atol=1e-6)
+        assert sum(isinstance(i, StreamInfo) for i in items) == 1
+        board.plugged = False
+        read_on(is_event("lost"))
+        pty._board = cable("two", 20.0)
+        read_on(lambda item: isinstance(item, StreamInfo))
+        read_on(is_block)
+        assert items[-1].first_index < 20 * 360
+        source.close()
+
+
+def test_a_board_is_waited_for_only_so_long(record: Path, tmp_path: Path) -> None:
+    board = Cable(board_of_record(record, None).info, read_record(record).counts, 1.0)
+    place = tmp_path / "board"
+    with PtyBoard(board, place):
+        source = SerialLinkSource(str(place), wait_s=0.3)
+        items = source.items()
+        while not isinstance(next(items), SampleBlock):
+            pass
+        board.plugged = False
+        with pytest.raises(LinkError, match="went away"):
+            for _ in items:
+                pass
+        source.close()

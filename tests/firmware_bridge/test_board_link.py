@@ -43,6 +43,9 @@ class ScriptedBoard:
     def advance(self, now_s):
         return self._spoken
 
+    def is_plugged(self, now_s):
+        return True
+
 
 def blocks(out):
     return [item for item in out if isinstance(item, RawBlock)]

@@ -1,0 +1,132 @@
+"""A board that goes away and comes back: found again, counted on, nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firmware_bridge import wire
+from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
+from firmware_bridge.lasting import Item, LastingLink, LinkChange
+from firmware_bridge.simulator import PtyBoard, VirtualBoard
+
+INFO = BoardInfo("Simulated", "1.0", "none", 500.0, ("I",), 5000.0, 1.0, 1)
+COUNTS = np.arange(100_000)[:, None]
+
+
+class Cable(VirtualBoard):
+    """A board whose cable the test pulls and plugs."""
+
+    plugged = True
+
+    def is_plugged(self, now_s: float) -> bool:
+        return self.plugged
+
+
+def read_until(link: LastingLink, done: Callable[[list[Item]], bool], within_s: float = 20.0) -> list[Item]:
+    out: list[Item] = []
+    deadline_s = time.monotonic() + within_s
+    while not done(out):
+        assert time.monotonic() < deadline_s, f"not in {within_s} s: {[type(item).__name__ for item in out][-9:]}"
+        out += link.read(0.05)
+    return out
+
+
+def changes(items: list[Item]) -> list[str]:
+    return [item.state for item in items if isinstance(item, LinkChange)]
+
+
+def has(state: str) -> Callable[[list[Item]], bool]:
+    """Whether a change has come, and a block behind it."""
+    return lambda items: state in changes(items) and (state != "back" or isinstance(items[-1], RawBlock))
+
+
+def blocks(items: list[Item]) -> list[RawBlock]:
+    return [item for item in items if isinstance(item, RawBlock)]
+
+
+def started(out: list[Item]) -> bool:
+    return len(blocks(out)) > 2
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "board"
+
+
+def cycle(board: Cable, link: LastingLink, *, reset: bool = False) -> list[Item]:
+    """Pull the cable, plug it in, read on until samples come again."""
+    board.plugged = False
+    items = read_until(link, has("lost"))
+    if reset:
+        board.reset()
+    board.plugged = True
+    return items + read_until(link, has("back"))
+
+
+def test_what_a_pulled_cable_cost_is_told_exactly(place: Path) -> None:
+    board = Cable(INFO, COUNTS)
+    with PtyBoard(board, place), LastingLink(str(place)) as link:
+        items = read_until(link, started)
+        for n in range(1, 11):
+            items += cycle(board, link)
+            assert link.stats().reconnects == n
+        items += link.stop()
+        (sent,) = [item.samples_sent for item in items if isinstance(item, wire.Stopped)]
+        assert sum(len(b.counts) + b.lost_before for b in blocks(items)) == sent
+        for block in blocks(items):
+            np.testing.assert_array_equal(block.counts[:, 0], np.arange(len(block.counts)) + block.first_sample)
+        back = [item for item in items if isinstance(item, LinkChange) and item.state == "back"]
+        assert all(item.kept for item in back)
+        lost = [b.lost_before for b in blocks(items) if b.lost_before]
+        assert len(lost) == 10
+        for change, n_lost in zip(back, lost, strict=True):
+            assert 0.5 * change.away_s < n_lost / INFO.fs_hz < change.away_s + 0.2
+    assert not [t for t in threading.enumerate() if "link reader" in t.name]
+
+
+def test_a_board_that_was_reset_is_told_to_have_lost_its_count(place: Path) -> None:
+    board = Cable(INFO, COUNTS)
+    with PtyBoard(board, place), LastingLink(str(place)) as link:
+        read_until(link, started)
+        items = cycle(board, link, reset=True)
+        (back,) = [item for item in items if isinstance(item, LinkChange) and item.state == "back"]
+        assert not back.kept
+        assert "begin anew" in back.detail
+        after = blocks(items)[-1]
+        assert (after.first_sample < 200, after.lost_before) == (True, 0)
+
+
+def test_a_board_that_falls_silent_is_told_and_asked_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firmware_bridge.lasting.STALLED_S", 0.2)
+    monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 0.6)
+    board = Cable(INFO, COUNTS)
+    with PtyBoard(board, place), LastingLink(str(place)) as link:
+        read_until(link, started)
+        board.streaming = False
+        items = read_until(link, has("lost"))
+        assert changes(items) == ["stalled", "lost"]
+        # It hears START again, and goes on.
+        items = read_until(link, has("back"))
+        assert [item.kept for item in items if isinstance(item, LinkChange)] == [True]
+
+
+def test_what_is_not_there_at_first_is_not_waited_for(place: Path) -> None:
+    with pytest.raises(LinkError, match="there is no port"):
+        LastingLink(str(place))
+
+
+def test_it_can_be_closed_while_the_board_is_away(place: Path) -> None:
+    board = Cable(INFO, COUNTS)
+    with PtyBoard(board, place), LastingLink(str(place)) as link:
+        read_until(link, started)
+        board.plugged = False
+        read_until(link, has("lost"))
+        assert link.read(0.05) == []
+        assert link.stop() == []
+        assert link.read(0.05) == []
