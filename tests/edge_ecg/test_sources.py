@@ -256,9 +256,7 @@ class Cable(VirtualBoard):
 
 
 def test_a_board_that_comes_back_goes_on_in_the_same_stream(record: Path, tmp_path: Path) -> None:
-    """Kept numbers place its samples exactly, the host's clock those of a board that was reset; another board is another
-    stream.
-    """
+    """Kept numbers place its samples exactly; the host's clock, those of a board that was reset."""
     known = board_of_record(record, None)
     place = tmp_path / "board"
 
