@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import random
 import time
@@ -12,6 +13,7 @@ from types import TracebackType
 
 from firmware_bridge import wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
+from firmware_bridge.clock import SampleClock
 from firmware_bridge.link import Link, open_link
 from firmware_bridge.ports import list_ports
 
@@ -94,6 +96,7 @@ class LastingLink:
         self._confirming = False
         self._ended = False
         self._cancelled = False
+        self._clock = self._new_clock()
 
     def read(self, timeout_s: float) -> list[Item]:
         """What came, waiting at most `timeout_s` for something, longer only while a board is asked what it is.
@@ -141,7 +144,11 @@ class LastingLink:
         """Counters since the first handshake."""
         now = 0 if self._link is None else self._link.stats().queue_drops
         return dataclasses.replace(
-            self._decoder.stats(), queue_drops=self._dropped_bytes + now, reconnects=self._reconnects
+            self._decoder.stats(),
+            queue_drops=self._dropped_bytes + now,
+            reconnects=self._reconnects,
+            fs_estimate_hz=None if self._clock is None else self._clock.fs_estimate_hz,
+            drift_ppm=None if self._clock is None else self._clock.drift_ppm,
         )
 
     def __enter__(self) -> LastingLink:
@@ -162,11 +169,19 @@ class LastingLink:
             kept = 0 <= jump <= rate_hz * (RATE_SLACK * away_s + SLACK_S)
             if not kept:
                 block = dataclasses.replace(block, lost_before=0)
+                self._clock = self._new_clock()
             detail = "back" if kept else "back, its sample numbers begin anew"
             out = [LinkChange("back", f"{detail}, after {away_s:.1f} s", self.info, kept, away_s), block]
         self._expected = block.first_sample + len(block.counts)
+        if self._clock is not None:
+            self._clock.push(self._expected, block.host_s)
         self._last_s, self._stalled = time.monotonic(), False
         return out
+
+    def _new_clock(self) -> SampleClock | None:
+        """None for a board that plays as fast as it can: it keeps no time."""
+        rate_hz = self.info.fs_hz * self.info.time_scale
+        return SampleClock(rate_hz) if 0.0 < rate_hz < math.inf else None
 
     def _lose(self, detail: str) -> LinkChange:
         self.close()
