@@ -16,6 +16,7 @@ from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.clock import SampleClock
 from firmware_bridge.link import Link, open_link
 from firmware_bridge.ports import list_ports
+from firmware_bridge.reader import Tap
 
 __all__ = ["LastingLink", "LinkChange"]
 
@@ -70,6 +71,8 @@ class LastingLink:
         As of `open_link`, which the first link is opened with: what it raises is not waited out.
     jitter
         Numbers in [0, 1).
+    tap
+        As of `firmware_bridge.reader.PortReader`.
 
     Attributes
     ----------
@@ -79,11 +82,11 @@ class LastingLink:
 
     def __init__(
         self, url: str, baud: int = 115200, handshake_timeout_s: float = 3.0, *,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random, tap: Tap | None = None,
     ) -> None:  # fmt: skip
-        self._url, self._baud, self._timeout_s, self._jitter = url, baud, handshake_timeout_s, jitter
+        self._url, self._baud, self._timeout_s, self._jitter, self._tap = url, baud, handshake_timeout_s, jitter, tap
         self._usb_serial = _usb_serial_of(url)
-        self._link: Link | None = open_link(url, baud, handshake_timeout_s)
+        self._link: Link | None = open_link(url, baud, handshake_timeout_s, tap=tap)
         self._decoder = self._link.decoder
         self.info = self._link.info
         self._expected: int | None = None
@@ -132,6 +135,11 @@ class LastingLink:
     def cancel(self) -> None:
         """End an attempt that is under way; safe in a signal handler."""
         self._cancelled = True
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` or `stop` was called."""
+        return self._cancelled
 
     def close(self) -> None:
         """Give the port back. May be called twice."""
@@ -196,8 +204,9 @@ class LastingLink:
             return []
         try:
             self._link = open_link(
-                self._where(), self._baud, self._timeout_s, resumed=self._decoder, cancelled=lambda: self._cancelled
-            )
+                self._where(), self._baud, self._timeout_s,
+                resumed=self._decoder, cancelled=lambda: self._cancelled, tap=self._tap,
+            )  # fmt: skip
         except LinkError:
             self._wait_s = min(2.0 * self._wait_s, LONGEST_WAIT_S)
             self._retry_s = time.monotonic() + self._wait_s * (1.0 + 0.5 * self._jitter())

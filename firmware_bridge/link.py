@@ -14,7 +14,7 @@ import serial
 from firmware_bridge import diagnosis, wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.protocols.edge import EdgeDecoder
-from firmware_bridge.reader import POLL_S, PortReader
+from firmware_bridge.reader import POLL_S, PortReader, Tap
 
 __all__ = ["Link", "open_link"]
 
@@ -33,6 +33,7 @@ def open_link(
     *,
     resumed: EdgeDecoder | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    tap: Tap | None = None,
 ) -> Link:
     """Open a port, wait for the board to say what it is, and start it.
 
@@ -45,6 +46,8 @@ def open_link(
         of it is counted; the board is started only where no sample comes.
     cancelled
         Asked now and then whether to give up.
+    tap
+        As of `PortReader`.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def open_link(
         port = serial.serial_for_url(url, baudrate=baud, timeout=POLL_S, write_timeout=WRITE_WITHIN_S, exclusive=True)
     except (OSError, ValueError) as error:
         raise diagnosis.cannot_open(url, error) from None
-    reader = PortReader(port)
+    reader = PortReader(port, tap=tap)
     try:
         sender = _Sender(port, url)
         return _shake_hands(sender, reader, baud, handshake_timeout_s, resumed, cancelled)

@@ -6,17 +6,26 @@ import contextlib
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["PortReader"]
+__all__ = ["PortReader", "Tap"]
 
 CHUNK_BYTES = 4096
 QUEUE_CHUNKS = 4096  # at 115200 baud minutes of data, and never more than 16 MiB
 POLL_S = 0.1
 
+Tap = Callable[[bytes, float], None]
+"""Takes bytes and the host's monotonic time, s, at which they came."""
+
 
 class PortReader:
     """Reads `port` (a pyserial object with a short timeout) until it is closed or dies.
+
+    Parameters
+    ----------
+    tap
+        Called in the reader's thread with all that comes, and when.
 
     Attributes
     ----------
@@ -26,10 +35,11 @@ class PortReader:
         Why the port died, or None while it lives.
     """
 
-    def __init__(self, port: Any, queue_chunks: int = QUEUE_CHUNKS) -> None:
+    def __init__(self, port: Any, queue_chunks: int = QUEUE_CHUNKS, tap: Tap | None = None) -> None:
         self.dropped_bytes = 0
         self.failure: str | None = None
         self._port = port
+        self._tap = tap
         self._chunks: queue.Queue[tuple[bytes, float]] = queue.Queue(queue_chunks)
         self._closing = threading.Event()
         self._done = False
@@ -66,8 +76,11 @@ class PortReader:
                 data = self._port.read(max(1, min(self._port.in_waiting, CHUNK_BYTES)))
                 if not data:
                     continue
+                host_s = time.monotonic()
+                if self._tap is not None:
+                    self._tap(data, host_s)
                 try:
-                    self._chunks.put_nowait((data, time.monotonic()))
+                    self._chunks.put_nowait((data, host_s))
                 except queue.Full:
                     self.dropped_bytes += len(data)
         except (OSError, TypeError, ValueError) as error:  # pyserial answers a dead port with any of these

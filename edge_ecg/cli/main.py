@@ -39,6 +39,7 @@ COMMANDS = {
     "run": Entry("edge_ecg.cli.run:run_command", "Label beats from a board on a serial port."),
     "replay": Entry("edge_ecg.cli.replay:replay", "Label the beats of a recording."),
     "simulate": Entry("edge_ecg.cli.simulate:simulate", "Play a board on a virtual serial port."),
+    "capture": Entry("edge_ecg.cli.capture:capture", "Keep what a board sends, byte for byte, to replay it."),
     "ports": Entry("edge_ecg.cli.ports:ports", "List the serial ports of this machine."),
     "models": Entry("edge_ecg.cli.models:models", "List, show and verify models."),
     "data": Entry("edge_ecg.cli.data:data", "Fetch and check public ECG databases."),

@@ -88,7 +88,7 @@ def run_command(
     click.echo(DISCLAIMER, err=True)
     link = settings.link
     source = SerialLinkSource(
-        link.port or _only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb, link.wait_s
+        link.port or only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb, link.wait_s
     )
     try:
         # An unknown lead or a bad file is a mistake to be told before anything streams.
@@ -133,7 +133,8 @@ def _patient(settings: config.Settings, classifier: Classifier, lead: str, *, fo
     return PatientFile(name, settings.patient, sign + lead, tell)
 
 
-def _only_port() -> str:
+def only_port() -> str:
+    """The port of a machine that has one. Raises `UsageError` where there are none, or several."""
     ports = list_ports()
     if len(ports) == 1:
         return ports[0].device

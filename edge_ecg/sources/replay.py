@@ -13,7 +13,8 @@ from edge_ecg.io import Record, read_record, record_stem
 from edge_ecg.sources import Item
 from edge_ecg.sources.boards import BoardScale
 from edge_ecg.types import SampleBlock, StreamInfo
-from firmware_bridge.blocks import BoardInfo, RawBlock
+from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
+from firmware_bridge.capture import read_about, read_chunks
 from firmware_bridge.protocols import open_decoder
 from firmware_bridge.wire import Hello, Stopped
 
@@ -87,7 +88,7 @@ class RecordSource:
 
 
 class RawCaptureSource:
-    """Bytes of the project's own protocol in a file, as a board sent them, HELLO included."""
+    """What a board sent, HELLO included: a capture (`firmware_bridge.capture`), or the bytes alone."""
 
     def __init__(self, path: Path, uv_per_lsb: float | None = None) -> None:
         self._path = path
@@ -136,10 +137,17 @@ class RawCaptureSource:
     def _chunks(self) -> Iterator[bytes]:
         try:
             with self._path.open("rb") as file:
+                if read_about(file) is not None:
+                    for data, _ in read_chunks(file):
+                        yield data
+                    return
+                file.seek(0)
                 while data := file.read(_CHUNK_BYTES):
                     yield data
         except OSError as error:
             raise _unreadable(self._path, error) from None
+        except LinkError as error:
+            raise DataError(f"{self._path}: {error.message}", "What it holds was labelled") from None
 
     def stop(self) -> None:
         """End at the next chunk."""
