@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -20,6 +21,7 @@ from firmware_bridge.blocks import LinkStats
 
 __all__ = [
     "DISCLAIMER",
+    "SAFETY",
     "agreement_lines",
     "event_sinks",
     "link_line",
@@ -27,9 +29,14 @@ __all__ = [
     "stats_lines",
     "tell",
     "tell_failure",
+    "tell_safety_once",
 ]
 
 DISCLAIMER = "Research software, not a medical device."
+SAFETY = (
+    "While electrodes touch a person: battery, or an isolated supply and isolated USB; never with a defibrillator. "
+    "See docs/safety.md."
+)
 
 
 def event_sinks(jsonl: str | None) -> list[Sink]:
@@ -60,6 +67,19 @@ def agreement_lines(notes: Annotations, beats: BeatList, n_heard: int | None) ->
     at = [(round(int(s) * scale), symbol) for s, symbol in zip(notes.sample, notes.symbol, strict=True)]
     heard = [(s, symbol) for s, symbol in at if n_heard is None or s < n_heard]
     return compare([s for s, _ in heard], [k for _, k in heard], beats.samples, beats.labels, beats.fs_hz).lines()
+
+
+def tell_safety_once() -> None:
+    """Say at the first run what electrodes ask for; at each where nothing can be remembered."""
+    import platformdirs
+
+    told = Path(platformdirs.user_state_dir("edge-ecg")) / "safety-told"
+    if told.exists():
+        return
+    tell(SAFETY)
+    with contextlib.suppress(OSError):
+        told.parent.mkdir(parents=True, exist_ok=True)
+        told.touch()
 
 
 def stats_lines(stats: RunStats) -> list[str]:

@@ -17,6 +17,7 @@ from edge_ecg.cli.report import (
     stats_lines,
     tell,
     tell_failure,
+    tell_safety_once,
 )
 from edge_ecg.context.tracker import ContextParams
 from edge_ecg.detector import shipped_nets
@@ -86,6 +87,7 @@ def run_command(
     classifier = open_model(settings.model.id, accelerator, settings.model.operating_point)
     shipped_nets()  # damaged weights are told before a board is asked for
     click.echo(DISCLAIMER, err=True)
+    tell_safety_once()
     link = settings.link
     source = SerialLinkSource(
         link.port or only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb, link.wait_s

@@ -87,6 +87,21 @@ def terminal_that_says(reply: bytes) -> Iterator[str]:
         os.close(slave)
 
 
+def test_the_first_run_says_what_electrodes_ask_for(
+    edge_ecg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    told = []
+    for _ in range(2):
+        with PtyBoard(board_without_scale()) as board:
+            told.append("isolated supply" in edge_ecg("run", "--port", board.path)[2])
+    assert told == [True, False]
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
+    with PtyBoard(board_without_scale()) as board:
+        code, _, err = edge_ecg("run", "--port", board.path)
+    assert (code, "isolated supply" in err) == (0, True)
+
+
 def test_a_board_gets_the_labels_that_its_recording_gets(edge_ecg: Run, tmp_path: Path) -> None:
     expected = beats_of(edge_ecg("replay", EXCERPT, "--jsonl", "-")[1])
     with PtyBoard(board_of_record(EXCERPT, 1e6)) as board:

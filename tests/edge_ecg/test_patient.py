@@ -337,7 +337,7 @@ def test_run_tells_what_makes_no_sense(edge_ecg: Callable, tmp_path: Path) -> No
         code, rows, err = edge_ecg(*flags)
         assert (code, rows) == (2, [])
         assert told in err
-    assert not (tmp_path / "state").exists()
+    assert not (tmp_path / "state" / "edge-ecg" / "patients").exists()
 
 
 def test_output_that_is_lost_is_an_error_whoever_the_patient_is(edge_ecg: Callable, tmp_path: Path) -> None:
