@@ -1,0 +1,109 @@
+"""Boards that send when they get round to it: their samples placed by when they arrived, and brought to one rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.blocks import RawBlock
+
+__all__ = ["FS_HZ", "FreeRunner"]
+
+FS_HZ = 250.0
+"""Of what comes out: more than most such boards send."""
+LEARN_S = 1.0
+"""Of arrivals before the first sample is placed."""
+BANDWIDTH_HZ = 0.3
+"""How fast the loop follows a rate that changes, as with the number of digits in a line."""
+GAP_S = 0.3
+"""A silence of so long is a loss, not a jitter."""
+ROUGH_MS = 15.0
+"""Jitter beyond which the shape of a beat suffers."""
+
+
+class FreeRunner:
+    """Resamples a board without a clock of its own to `FS_HZ`, by linear interpolation.
+
+    Chunks arrive when the operating system lets them. A delay-locked loop of second order smooths their times (F.
+    Adriaensen, Using a DLL to filter time, Linux Audio Conference 2005); the samples of a chunk lie evenly between the
+    times of two.
+
+    Attributes
+    ----------
+    fs_estimate_hz
+        How many samples the board sends a second, now; None in the first second.
+    """
+
+    def __init__(self) -> None:
+        self.fs_estimate_hz: float | None = None
+        self._first: list[RawBlock] = []
+        self._end_s = 0.0  # smoothed, of the last sample that was placed
+        self._error2 = 0.0
+        self._next: int | None = None  # number of the next sample that comes out
+        self._begin_s = 0.0
+        self._last: NDArray[np.float64] | None = None
+        self._last_s = 0.0
+
+    @property
+    def jitter_ms(self) -> float:
+        """How far arrivals lie from where they are expected, root mean square over some seconds."""
+        return 1e3 * math.sqrt(self._error2)
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether the times of samples are known too badly for a beat's shape."""
+        return self.jitter_ms > ROUGH_MS
+
+    def feed(self, block: RawBlock) -> list[RawBlock]:
+        """Take the samples that came at once; give those at `FS_HZ` that lie before the last of them."""
+        if not len(block.counts):
+            return []
+        if self.fs_estimate_hz is None:
+            return self._learn(block)
+        n, late_s = len(block.counts), block.host_s - self._end_s - len(block.counts) / self.fs_estimate_hz
+        begin_s = self._end_s
+        if late_s > GAP_S:
+            self._end_s, self._last = block.host_s, None
+            return self._place(block, block.host_s - n / self.fs_estimate_hz)
+        omega = min(2.0 * math.pi * BANDWIDTH_HZ * n / self.fs_estimate_hz, 0.5)
+        self._end_s += n / self.fs_estimate_hz + math.sqrt(2.0) * omega * late_s
+        self._end_s = max(self._end_s, begin_s + 1e-6)
+        period_s = 1.0 / self.fs_estimate_hz + omega * omega * late_s / n
+        self.fs_estimate_hz = min(max(1.0 / max(period_s, 1e-6), 1.0), 1e5)
+        self._error2 += min(1.0, n / self.fs_estimate_hz / 5.0) * (late_s * late_s - self._error2)
+        return self._place(block, begin_s)
+
+    def _learn(self, block: RawBlock) -> list[RawBlock]:
+        """The rate of the first second: from the end of the first chunk to the end of the last."""
+        self._first.append(block)
+        first, *rest = self._first
+        took_s = block.host_s - first.host_s
+        if took_s > 2.0 * LEARN_S + GAP_S:
+            self._first = [block]
+        if took_s < LEARN_S or len(rest) < 2:
+            return []
+        self.fs_estimate_hz = sum(len(one.counts) for one in rest) / took_s
+        self._begin_s = self._end_s = self._last_s = first.host_s
+        self._first.clear()
+        return [out for one in rest for out in self.feed(one)]
+
+    def _place(self, block: RawBlock, begin_s: float) -> list[RawBlock]:
+        n = len(block.counts)
+        times_s = begin_s + (self._end_s - begin_s) * np.arange(1, n + 1) / n
+        values = np.asarray(block.counts, np.float64)
+        if self._last is not None:
+            times_s, values = np.append(self._last_s, times_s), np.vstack([self._last, values])
+        behind = math.floor((times_s[-1] - self._begin_s) * FS_HZ) + 1
+        first = max(self._next or 0, math.ceil((times_s[0] - self._begin_s) * FS_HZ))
+        grid_s = self._begin_s + np.arange(first, behind) / FS_HZ
+        self._last, self._last_s = values[-1], float(times_s[-1])
+        if not len(grid_s):
+            return []
+        counts = np.column_stack([np.interp(grid_s, times_s, column) for column in values.T])
+        counts.flags.writeable = False
+        lost = 0 if self._next is None else first - self._next
+        self._next = behind
+        return [dataclasses.replace(block, counts=counts, first_sample=first, lost_before=lost)]

@@ -1,0 +1,78 @@
+"""A board without a clock: a sine that it samples when it likes comes out as a sine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware_bridge.blocks import RawBlock
+from firmware_bridge.freerun import FS_HZ, FreeRunner
+
+TONE_HZ = 3.0
+
+
+def played(rate_hz: float, seconds: float, poll_s: float, runner: FreeRunner, silent: tuple[float, float] = (0, 0)):
+    """Lines as a host reads them: each when it polls next; what comes out, in one."""
+    times_s = 50.0 + np.arange(1, int(seconds * rate_hz)) / rate_hz
+    times_s = times_s[(times_s < 50 + silent[0]) | (times_s >= 50 + silent[1])]
+    arrived_s = np.ceil(times_s / poll_s) * poll_s
+    out: list[RawBlock] = []
+    for at_s in np.unique(arrived_s):
+        counts = 500 + 400 * np.sin(2 * np.pi * TONE_HZ * times_s[arrived_s == at_s])
+        out += runner.feed(RawBlock(np.rint(counts)[:, None].astype(np.int32), 0, None, 0, float(at_s)))
+    return out
+
+
+@pytest.mark.parametrize("rate_hz", [160.0, 192.0, 240.0, 487.0])
+@pytest.mark.parametrize("poll_s", [0.002, 0.016])
+def test_a_tone_comes_out_as_one(rate_hz: float, poll_s: float) -> None:
+    runner = FreeRunner()
+    out = played(rate_hz, 30.0, poll_s, runner)
+    assert runner.fs_estimate_hz == pytest.approx(rate_hz, rel=0.02)
+    assert not runner.is_rough
+    counts = np.concatenate([block.counts[:, 0] for block in out])
+    assert len(counts) / FS_HZ == pytest.approx(30.0, abs=0.5)
+    starts = [block.first_sample for block in out]
+    assert starts == list(np.cumsum([starts[0], *[len(block.counts) for block in out[:-1]]]))
+    # The last twenty seconds against the best sine of that frequency.
+    x = counts[-20 * 250 :]
+    phase = 2 * np.pi * TONE_HZ * np.arange(len(x)) / FS_HZ
+    basis = np.column_stack([np.sin(phase), np.cos(phase), np.ones(len(x))])
+    rest = x - basis @ np.linalg.lstsq(basis, x, rcond=None)[0]
+    assert np.sqrt(np.mean(rest**2)) < 0.1 * 400
+
+
+def test_a_silence_is_a_loss_of_its_length() -> None:
+    out = played(200.0, 20.0, 0.002, FreeRunner(), silent=(8.0, 10.0))
+    (lost,) = [block for block in out if block.lost_before]
+    assert lost.lost_before / FS_HZ == pytest.approx(2.0, abs=0.1)
+    assert sum(len(b.counts) + b.lost_before for b in out) / FS_HZ == pytest.approx(20.0, abs=0.5)
+
+
+def test_a_host_that_comes_late_is_called_rough() -> None:
+    runner = FreeRunner()
+    rng = np.random.default_rng(0)
+    at_s = 0.0
+    for _ in range(400):
+        at_s += 0.05
+        late_s = float(rng.uniform(0, 0.08))
+        runner.feed(RawBlock(np.zeros((10, 1), np.int32), 0, None, 0, at_s + late_s))
+    assert runner.is_rough
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 300), st.floats(0.0, 3.0)), max_size=60))
+def test_any_arrivals_give_samples_in_order(chunks: list[tuple[int, float]]) -> None:
+    runner, at_s, out = FreeRunner(), 0.0, []
+    for n, after_s in chunks:
+        at_s += after_s
+        out += runner.feed(RawBlock(np.arange(n)[:, None].astype(np.int32), 0, None, 0, at_s))
+    expected = None
+    for block in out:
+        assert len(block.counts)
+        assert np.isfinite(block.counts).all()
+        if expected is not None:
+            assert block.first_sample == expected + block.lost_before
+        expected = block.first_sample + len(block.counts)
