@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from firmware_bridge.blocks import LinkStats, RawBlock
 from firmware_bridge.messages import Message
+from firmware_bridge.protocols.losses import LossMeter
 from firmware_bridge.protocols.samples import BlockMaker
 from firmware_bridge.protocols.scanner import FrameScanner, Layout, Run
 
@@ -33,7 +34,7 @@ class FrameDecoder:
         self._bytes_received = 0
         self._frames_ok = 0
         self._host_s = 0.0
-        self._last_count: int | None = None
+        self._losses: LossMeter | None = None
 
     @property
     def pending(self) -> bytes:
@@ -48,7 +49,7 @@ class FrameDecoder:
 
     def flush(self) -> list[RawBlock | Message]:
         """Return the frames that only waited to be confirmed: the stream has ended."""
-        return self._decode(self._scanner.flush())
+        return self._decode(self._scanner.flush(), at_end=True)
 
     def stats(self) -> LinkStats:
         """Return the counters; `frame_errors` tells how often something else stood where a frame was expected."""
@@ -62,33 +63,27 @@ class FrameDecoder:
             samples_lost=self._maker.samples_lost,
         )
 
-    def _decode(self, runs: list[Run]) -> list[RawBlock | Message]:
+    def _decode(self, runs: list[Run], at_end: bool = False) -> list[RawBlock | Message]:
         out: list[RawBlock | Message] = []
         for layout, frames in runs:
             self._frames_ok += len(frames)
-            if layout.counts is None:
+            if layout.counter is None:
+                out += self._blocks(layout, frames)
                 continue
-            lost = self._lost_before(layout, frames)
-            if layout.is_reset is not None:
-                is_sample = ~layout.is_reset(frames)
-                frames, lost = frames[is_sample], None if lost is None else lost[is_sample]
-            lead_off = None if layout.lead_off is None else layout.lead_off(frames)
-            out += self._maker.blocks(layout.counts(frames), self._host_s, lost, lead_off)
+            if self._losses is None:
+                self._losses = LossMeter(layout, layout.counter)
+            out += self._blocks(layout, *self._losses.take(frames))
+        if at_end and self._losses is not None:
+            out += self._blocks(self._losses.layout, *self._losses.flush())
         return out
 
-    def _lost_before(self, layout: Layout, frames: NDArray[np.uint8]) -> NDArray[np.int64] | None:
-        counter = layout.counter
-        if counter is None:
-            return None
-        counts = counter.read(frames.reshape(-1), np.arange(len(frames)) * layout.length)
-        before = np.roll(counts, 1)
-        before[0] = counts[0] - 1 if self._last_count is None else self._last_count
-        lost = (counts - before - 1) % counter.modulo
-        self._last_count = int(counts[-1])
+    def _blocks(
+        self, layout: Layout, frames: NDArray[np.uint8], lost_before: NDArray[np.int64] | None = None
+    ) -> list[RawBlock]:
+        if layout.counts is None or not len(frames):
+            return []
         if layout.is_reset is not None:
-            resets = layout.is_reset(frames)
-            lost[resets] = 0
-            lost[1:][resets[:-1]] = 0
-            if resets[-1]:
-                self._last_count = None
-        return lost
+            is_sample = ~layout.is_reset(frames)
+            frames, lost_before = frames[is_sample], None if lost_before is None else lost_before[is_sample]
+        lead_off = None if layout.lead_off is None else layout.lead_off(frames)
+        return self._maker.blocks(layout.counts(frames), self._host_s, lost_before, lead_off)
