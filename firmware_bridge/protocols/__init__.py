@@ -67,7 +67,7 @@ def open_decoder(name: str, **options: object) -> Decoder:
     Parameters
     ----------
     options
-        What the decoder of that name takes, such as ``n_channels`` (bitalino, chords, spiker) or ``columns`` (eifwd).
+        What that decoder takes: ``n_channels`` (bitalino, chords, spiker), ``columns`` (ad8232, eifwd).
 
     Raises
     ------

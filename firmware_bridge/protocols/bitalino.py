@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_bridge.protocols.frames import FrameDecoder
+from firmware_bridge.protocols.frames import FrameDecoder, variants_by_channels
 from firmware_bridge.protocols.scanner import Byte, Counter, Layout
 
 __all__ = ["BitalinoDecoder"]
@@ -59,6 +59,7 @@ def _layout(n_channels: int) -> Layout:
         counts=partial(_codes, n_channels=n_channels),
         fits=_crc_fits,
         counter=Counter(length - 1, modulo=16, shift=4),
+        links=3,  # checksum and counter together let one wrong frame in 256 pass
         # Frames of five and six channels are equally long; without a sixth its bits are 0.
         telling=(Byte(0, 0x00, mask=0x3F),) if n_channels == 5 else (),
     )
@@ -74,5 +75,4 @@ class BitalinoDecoder(FrameDecoder):
     """
 
     def __init__(self, n_channels: int | None = None) -> None:
-        choice = LENGTHS if n_channels is None else [n_channels]
-        super().__init__([[_layout(n)] for n in choice])
+        super().__init__(variants_by_channels(_layout, n_channels, max(LENGTHS)))

@@ -5,7 +5,7 @@ Sources: Chords-Arduino-Firmware, ``UNO-R3.ino`` and others; Chords-Python, ``ch
 
 from __future__ import annotations
 
-from firmware_bridge.protocols.frames import FrameDecoder
+from firmware_bridge.protocols.frames import FrameDecoder, variants_by_channels
 from firmware_bridge.protocols.scanner import Byte, Counter, Layout, exactly, numbers
 
 __all__ = ["ChordsDecoder"]
@@ -34,5 +34,4 @@ class ChordsDecoder(FrameDecoder):
     """
 
     def __init__(self, n_channels: int | None = None) -> None:
-        choice = range(1, MAX_CHANNELS + 1) if n_channels is None else [n_channels]
-        super().__init__([[_layout(n)] for n in choice])
+        super().__init__(variants_by_channels(_layout, n_channels, MAX_CHANNELS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,24 @@ from firmware_bridge.protocols.losses import LossMeter
 from firmware_bridge.protocols.samples import BlockMaker
 from firmware_bridge.protocols.scanner import FrameScanner, Layout, Run
 
-__all__ = ["FrameDecoder"]
+__all__ = ["FrameDecoder", "variants_by_channels"]
+
+
+def variants_by_channels(
+    layout: Callable[[int], Layout], n_channels: int | None, max_channels: int
+) -> list[list[Layout]]:
+    """Return the variants of a board that may have 1 to `max_channels` channels: one, or all when it is not said.
+
+    Raises
+    ------
+    ValueError
+        The board cannot have so many.
+    """
+    if n_channels is None:
+        return [[layout(n)] for n in range(1, max_channels + 1)]
+    if not 1 <= n_channels <= max_channels:
+        raise ValueError(f"this board has 1 to {max_channels} channels, not {n_channels}")
+    return [[layout(n_channels)]]
 
 
 class FrameDecoder:

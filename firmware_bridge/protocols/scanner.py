@@ -2,7 +2,7 @@
 
 A board says what its frame looks like (`Layout`). While one frame ends where the next begins, each is taken as
 it stands. Where that breaks, the scanner goes on byte by byte, and takes the next frame only when what
-follows it begins like a frame too; a layout without sync bytes must be followed by three whole ones.
+follows it begins like a frame too; where a frame has little to be known by, so must those that follow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 Counts = NDArray[np.int32]
 
 PROOF_LINKS = 3
-"""So many frames in a row, each continued by the next, tell which variant of a frame a board sends."""
+"""At least so many frames in a row, each continued by the next, tell which variant of a frame a board sends."""
 
 
 class Byte(NamedTuple):
@@ -81,6 +81,8 @@ class Layout:
         Frames that only tell that the board began anew: no samples, and the counter is new after them.
     telling
         Bytes asked for only while variants are told apart.
+    links
+        How many frames in a row must each be continued by the next, before the first is believed.
     """
 
     length: int
@@ -92,11 +94,7 @@ class Layout:
     counter: Counter | None = None
     is_reset: Callable[[Bytes], Mask] | None = None
     telling: tuple[Byte, ...] = ()
-
-    @property
-    def confirming_links(self) -> int:
-        """How many frames in a row must each be continued by the next, before the first is believed."""
-        return 1 if self.head_bytes else PROOF_LINKS
+    links: int = 1
 
     @property
     def reach(self) -> int:
@@ -233,7 +231,7 @@ class FrameScanner:
                     break
                 continue
             if starts is None:
-                starts = _starts(marks, buffer, marks[0].layout.confirming_links, at_end)
+                starts = _starts(marks, buffer, at_end)
             limit = len(buffer) if at_end else max(self._at, len(buffer) - _bytes_to_decide(marks) + 1)
             k = int(np.searchsorted(starts, self._at))
             found = int(starts[k]) if k < len(starts) and starts[k] < limit else limit
@@ -285,8 +283,8 @@ class FrameScanner:
         firsts = []
         for order, variant in enumerate(self._variants):
             marks = [_Marks(_strict(layout), buffer) for layout in variant]
-            limit = min(limit, max(0, len(buffer) - _bytes_to_decide(marks, PROOF_LINKS) + 1))
-            starts = _starts(marks, buffer, PROOF_LINKS, at_end=False)
+            limit = min(limit, max(0, len(buffer) - _bytes_to_decide(marks) + 1))
+            starts = _starts(marks, buffer, at_end=False)
             if len(starts):
                 firsts.append((int(starts[0]), order))
         first, order = min(firsts, default=(limit, 0))
@@ -331,19 +329,21 @@ class _Marks:
 
 
 def _strict(layout: Layout) -> Layout:
-    return replace(layout, pattern=layout.pattern + layout.telling, telling=())
+    """Return the layout as it is asked for while variants are told apart."""
+    links = max(PROOF_LINKS, layout.links)
+    return replace(layout, pattern=layout.pattern + layout.telling, telling=(), links=links)
 
 
-def _bytes_to_decide(marks: list[_Marks], links: int | None = None) -> int:
+def _bytes_to_decide(marks: list[_Marks]) -> int:
     """Return how many bytes tell whether frames may be believed from here on."""
-    return max((links or m.layout.confirming_links) * m.layout.length + m.layout.reach for m in marks)
+    return max(mark.layout.links * mark.layout.length + mark.layout.reach for mark in marks)
 
 
-def _starts(marks: list[_Marks], buffer: Bytes, links: int, at_end: bool) -> NDArray[np.intp]:
-    """Return where a chain of `links` frames begins, each continued by the next."""
+def _starts(marks: list[_Marks], buffer: Bytes, at_end: bool) -> NDArray[np.intp]:
+    """Return where enough frames begin that are each continued by the next."""
     linked = [mark.layout.linked(buffer, mark.good, at_end) for mark in marks]
     chain = np.logical_or.reduce(linked)
-    for _ in range(links - 1):
+    for _ in range(max(mark.layout.links for mark in marks) - 1):
         longer = np.zeros(len(buffer), bool)
         for mark, here in zip(marks, linked, strict=True):
             length = mark.layout.length

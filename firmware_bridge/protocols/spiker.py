@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from firmware_bridge.blocks import RawBlock
 from firmware_bridge.messages import Message
-from firmware_bridge.protocols.frames import FrameDecoder
+from firmware_bridge.protocols.frames import FrameDecoder, variants_by_channels
 from firmware_bridge.protocols.scanner import Byte, Layout
 
 __all__ = ["SpikerDecoder"]
@@ -33,6 +33,7 @@ def _layout(n_channels: int) -> Layout:
         head_bytes=1,
         pattern=(Byte(0, 0x80, mask=0x80), *(Byte(i, 0x00, mask=0x80) for i in range(1, length))),
         counts=_codes,
+        links=16,  # one bit a byte is all there is to know a frame by
     )
 
 
@@ -46,8 +47,7 @@ class SpikerDecoder(FrameDecoder):
     """
 
     def __init__(self, n_channels: int | None = None) -> None:
-        choice = range(1, MAX_CHANNELS + 1) if n_channels is None else [n_channels]
-        super().__init__([[_layout(n)] for n in choice])
+        super().__init__(variants_by_channels(_layout, n_channels, MAX_CHANNELS))
         self._held = b""  # what may be a text, or the first bytes of its mark
 
     @property
