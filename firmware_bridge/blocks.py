@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoardInfo", "LinkError", "LinkStats", "RawBlock"]
+__all__ = ["BoardInfo", "Counts", "LinkError", "LinkStats", "RawBlock"]
+
+Counts = NDArray[np.int32 | np.float64]
 
 
 class LinkError(Exception):
@@ -33,9 +35,11 @@ class RawBlock:
     Attributes
     ----------
     counts
-        ``(n, n_leads) int32``, read-only.
+        ``(n, n_leads)``, read-only; ``int32``, but ``float64`` of boards that print numbers with fractions. The code
+        of the ADC as it is on the wire, its sign extended.
     first_sample
-        The board's own number of the first sample, unwrapped to 64 bits.
+        The board's own number of the first sample, unwrapped to 64 bits; where boards do not number their samples,
+        those received and those known to be lost before it.
     lead_off
         Whether the board reports an electrode off; ``None`` when it cannot tell.
     lost_before
@@ -44,7 +48,7 @@ class RawBlock:
         The host's monotonic clock when the bytes arrived, in seconds (not a sample time).
     """
 
-    counts: NDArray[np.int32]
+    counts: Counts
     first_sample: int
     lead_off: bool | None
     lost_before: int

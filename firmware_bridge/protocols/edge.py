@@ -94,6 +94,10 @@ class EdgeDecoder:
             out.append(message)
         return out
 
+    def flush(self) -> list[RawBlock | wire.Message]:
+        """Return nothing: a frame is whole or it is none, and a leap that nobody confirmed is not believed."""
+        return []
+
     def stats(self) -> LinkStats:
         """Return the counters; unusable, repeated and overtaken frames count as frame errors."""
         deframer = self._deframer
