@@ -19,6 +19,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from edge_ecg.errors import ConfigError
 from edge_ecg.labels import OperatingPoint
 from edge_ecg.schema import decode, encode, nearest
+from firmware_bridge.boards import BOARDS
 
 __all__ = [
     "LinkSettings",
@@ -69,7 +70,10 @@ class LinkSettings:
     port: str | None = _setting(
         None, "Serial port of the board; not set: the only one found.", example="/dev/ttyACM0"
     )
-    baud: int = _setting(115200, "Speed of the serial line in bits per second.", above=0)
+    board: str = _setting("edge", "What is on the port: a name that `edge-ecg boards list` shows, or auto.")
+    baud: int | None = _setting(
+        None, "Speed of the serial line in bits per second; not set: the board's usual.", example=115200, above=0
+    )
     handshake_timeout_s: float = _setting(5.0, "Longest wait for the board to answer, in seconds.", above=0)
 
     wait_s: float | None = _setting(
@@ -82,7 +86,11 @@ class LinkSettings:
         _refuse_empty(link__port=self.port)
         if self.wait_s is not None and not self.wait_s >= 0.0:
             raise ValueError(f'"link.wait_s" must be 0 or more, found {self.wait_s:g}')
-        _refuse_above("link.baud", self.baud, MAX_BAUD)
+        if self.board not in (*BOARDS, "auto"):
+            near = nearest(self.board, [*BOARDS, "auto"])
+            raise ValueError(f'"link.board" is no board, found "{self.board}". {near}')
+        if self.baud is not None:
+            _refuse_above("link.baud", self.baud, MAX_BAUD)
         _refuse_above("link.handshake_timeout_s", self.handshake_timeout_s, MAX_HANDSHAKE_S)
 
 

@@ -291,7 +291,7 @@ class Pipeline:
                 probs=tuple(of_beat),
                 confidence=sure,
                 model_id=classifier.model_id,
-                lag_s=(self._at_index - detection.r_pos) / stream.fs_hz,
+                lag_s=(self._at_index - detection.r_pos) / stream.fs_hz + stream.board_delay_s,
                 at_index=self._at_index,
             )
             self._rhythm.hear(self._at_index, Labelled(event, b, in_noise))

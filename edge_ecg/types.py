@@ -44,6 +44,8 @@ class StreamInfo:
         Wall time of sample 0, seconds since 1970 UTC; None when the source does not know.
     time_scale
         Stream seconds per host second: 1 for a real board, the speed of a simulated one.
+    board_delay_s
+        How late the board's own filters hand on a sample, s; times of samples are corrected for it.
     """
 
     stream: str
@@ -52,6 +54,7 @@ class StreamInfo:
     calibrated: bool = True
     start_utc_s: float | None = None
     time_scale: float = 1.0
+    board_delay_s: float = 0.0
 
     def utc_s(self, sample: float) -> float | None:
         """Wall time of a sample, by its index (never by its arrival); None when the source does not know."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,7 @@ class BoardInfo:
     """What a board says of itself. ``lsb_nv`` is None when a count has no known size in nanovolts.
 
     ``time_scale`` is 1 for a real board; a simulated one announces how much faster than life it runs.
+    ``group_delay_ms`` is how late the board's own filters make a sample.
     """
 
     name: str
@@ -70,6 +71,7 @@ class BoardInfo:
     lsb_nv: float | None
     time_scale: float
     protocol_version: int
+    group_delay_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +90,17 @@ class LinkStats:
     reconnects: int = 0
     fs_estimate_hz: float | None = None
     drift_ppm: float | None = None
+
+    def __add__(self, other: LinkStats) -> LinkStats:
+        """Counters of two links, one after the other; what is estimated is that of the later."""
+        return self._joined(other, 1)
+
+    def __sub__(self, other: LinkStats) -> LinkStats:
+        """Counters since ``other`` was taken."""
+        return self._joined(other, -1)
+
+    def _joined(self, other: LinkStats, sign: int) -> LinkStats:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        joined = {name: value + sign * getattr(other, name) for name, value in values.items() if isinstance(value, int)}
+        later = other if sign > 0 else self
+        return replace(later, **joined)

@@ -149,7 +149,7 @@ def no_hello(
     what = describe_foreign(received)
     message = f"{n_received} bytes came from {url} that are not our protocol"
     if what.startswith("looks like"):
-        return LinkError(f"{message}: this {what}", "Support for it comes with another board decoder")
+        return LinkError(f"{message}: this {what}", "Try --board auto; `edge-ecg boards list` shows what is known")
     if what:
         return LinkError(f"{message}: {what}", "Is it the right port, and the right firmware?")
     return LinkError(message, f"Is {baud} the right baud rate, and is it the right port (`edge-ecg ports`)?")

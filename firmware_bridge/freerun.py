@@ -48,6 +48,11 @@ class FreeRunner:
         self._last_s = 0.0
 
     @property
+    def next_sample(self) -> int:
+        """Number of the next sample that comes out."""
+        return self._next or 0
+
+    @property
     def jitter_ms(self) -> float:
         """How far arrivals lie from where they are expected, root mean square over some seconds."""
         return 1e3 * math.sqrt(self._error2)

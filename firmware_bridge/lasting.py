@@ -7,18 +7,22 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Protocol
 
 from firmware_bridge import wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
+from firmware_bridge.board_link import open_board
+from firmware_bridge.boards import BOARDS
 from firmware_bridge.clock import SampleClock
-from firmware_bridge.link import Link, open_link
+from firmware_bridge.link import open_link
 from firmware_bridge.ports import list_ports
+from firmware_bridge.protocols.edge import EdgeDecoder
 from firmware_bridge.reader import Tap
 
-__all__ = ["LastingLink", "LinkChange"]
+__all__ = ["LastingLink", "LinkChange", "OneLink", "Opener", "opener_of"]
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 1.0
@@ -37,7 +41,7 @@ class LinkChange:
     Attributes
     ----------
     state
-        ``stalled`` (no sample for 2 s), ``lost``, ``back``.
+        ``stalled`` (no sample for 2 s), ``lost``, ``back``, ``rough`` (the times of its samples are poorly known).
     detail
         In words.
     info
@@ -59,20 +63,85 @@ class LinkChange:
 Item = RawBlock | wire.Message | LinkChange
 
 
+class OneLink(Protocol):
+    """A board while it is there: `firmware_bridge.link.Link`, `firmware_bridge.board_link.BoardLink`."""
+
+    info: BoardInfo
+
+    @property
+    def remark(self) -> str:
+        """What the user should know of its signal; empty when there is nothing."""
+
+    def read(self, timeout_s: float) -> Sequence[RawBlock | wire.Message]:
+        """What came; raises LinkError when the board went away."""
+
+    def stop(self) -> Sequence[RawBlock | wire.Message]:
+        """Stop the board; what was under way."""
+
+    def stats(self) -> LinkStats:
+        """Counters since it was opened."""
+
+    def close(self) -> None:
+        """Give the port back."""
+
+
+Opener = Callable[[str, Callable[[], bool]], OneLink]
+"""Opens the port of a name, unless the second argument says that nobody waits any more."""
+
+
+def opener_of(
+    board: str = "edge", baud: int | None = None, timeout_s: float = 3.0, *, tap: Tap | None = None, **options: object
+) -> Opener:
+    """What opens a board, and opens it again.
+
+    Parameters
+    ----------
+    board
+        A name of `firmware_bridge.boards.BOARDS`.
+    baud
+        None: its usual speed.
+    timeout_s
+        How long it may take to answer.
+    tap
+        As of `firmware_bridge.reader.PortReader`.
+    options
+        As of `firmware_bridge.protocols.open_decoder`.
+
+    Raises
+    ------
+    KeyError
+        No board is called so.
+    """
+    known = BOARDS[board]
+    decoder: EdgeDecoder | None = None
+
+    def open_edge(url: str, cancelled: Callable[[], bool]) -> OneLink:
+        nonlocal decoder
+        # The decoder outlives the link: a board that kept its numbers tells by them what was lost.
+        link = open_link(url, baud or known.bauds[0], timeout_s, resumed=decoder, cancelled=cancelled, tap=tap)
+        decoder = link.decoder
+        return link
+
+    def open_other(url: str, cancelled: Callable[[], bool]) -> OneLink:
+        return open_board(known, url, baud, timeout_s, cancelled=cancelled, tap=tap, **options)
+
+    return open_edge if known.decoder == "edge" else open_other
+
+
 class LastingLink:
-    """A `Link` that is opened again when it is lost, for as long as it takes.
+    """A link that is opened again when it is lost, for as long as it takes.
 
     Between two attempts it waits 0.1 s, then twice as long each time up to 1 s, and a random half of that more, so that
     several programs do not ask in step. A USB board is found again by its serial number, whatever its port is called.
 
     Parameters
     ----------
-    url, baud, handshake_timeout_s
-        As of `open_link`, which the first link is opened with: what it raises is not waited out.
+    url
+        A device or a pyserial URL.
+    opener
+        What opens it (`opener_of`). What it raises the first time is not waited out.
     jitter
         Numbers in [0, 1).
-    tap
-        As of `firmware_bridge.reader.PortReader`.
 
     Attributes
     ----------
@@ -80,25 +149,22 @@ class LastingLink:
         What the board says of itself.
     """
 
-    def __init__(
-        self, url: str, baud: int = 115200, handshake_timeout_s: float = 3.0, *,
-        jitter: Callable[[], float] = random.random, tap: Tap | None = None,
-    ) -> None:  # fmt: skip
-        self._url, self._baud, self._timeout_s, self._jitter, self._tap = url, baud, handshake_timeout_s, jitter, tap
+    def __init__(self, url: str, opener: Opener, *, jitter: Callable[[], float] = random.random) -> None:
+        self._url, self._open, self._jitter = url, opener, jitter
         self._usb_serial = _usb_serial_of(url)
-        self._link: Link | None = open_link(url, baud, handshake_timeout_s, tap=tap)
-        self._decoder = self._link.decoder
+        self._cancelled = False
+        self._link: OneLink | None = opener(url, lambda: self._cancelled)
         self.info = self._link.info
         self._expected: int | None = None
         self._last_s = time.monotonic()
         self._stalled = False
+        self._remarked = False
         self._wait_s = FIRST_WAIT_S
         self._retry_s = 0.0
         self._reconnects = 0
-        self._dropped_bytes = 0
+        self._before = LinkStats()
         self._confirming = False
         self._ended = False
-        self._cancelled = False
         self._clock = self._new_clock()
 
     def read(self, timeout_s: float) -> list[Item]:
@@ -119,6 +185,9 @@ class LastingLink:
             else:
                 self._ended = self._ended or isinstance(item, wire.Stopped)
                 out.append(item)
+        if self._link.remark and not self._remarked:
+            self._remarked = True
+            out.append(LinkChange("rough", self._link.remark, self.info))
         silent_s = time.monotonic() - self._last_s
         if silent_s > SILENT_S:
             out.append(self._lose(f"no sample for {SILENT_S:g} s"))
@@ -144,20 +213,18 @@ class LastingLink:
     def close(self) -> None:
         """Give the port back. May be called twice."""
         if self._link is not None:
-            self._dropped_bytes += self._link.stats().queue_drops
+            self._before += self._link.stats()
             self._link.close()
             self._link = None
 
     def stats(self) -> LinkStats:
         """Counters since the first handshake."""
-        now = 0 if self._link is None else self._link.stats().queue_drops
-        return dataclasses.replace(
-            self._decoder.stats(),
-            queue_drops=self._dropped_bytes + now,
-            reconnects=self._reconnects,
-            fs_estimate_hz=None if self._clock is None else self._clock.fs_estimate_hz,
-            drift_ppm=None if self._clock is None else self._clock.drift_ppm,
-        )
+        stats = self._before if self._link is None else self._before + self._link.stats()
+        stats = dataclasses.replace(stats, reconnects=self._reconnects)
+        clock = self._clock
+        if clock is None or stats.fs_estimate_hz is not None:
+            return stats
+        return dataclasses.replace(stats, fs_estimate_hz=clock.fs_estimate_hz, drift_ppm=clock.drift_ppm)
 
     def __enter__(self) -> LastingLink:
         return self
@@ -203,10 +270,7 @@ class LastingLink:
         if time.monotonic() < self._retry_s or self._cancelled:
             return []
         try:
-            self._link = open_link(
-                self._where(), self._baud, self._timeout_s,
-                resumed=self._decoder, cancelled=lambda: self._cancelled, tap=self._tap,
-            )  # fmt: skip
+            self._link = self._open(self._where(), lambda: self._cancelled)
         except LinkError:
             self._wait_s = min(2.0 * self._wait_s, LONGEST_WAIT_S)
             self._retry_s = time.monotonic() + self._wait_s * (1.0 + 0.5 * self._jitter())

@@ -147,12 +147,18 @@ class Link:
         self._error: LinkError | None = None
         self._closed = False
         self._n_hellos = n_hellos  # that may still answer us
+        self._before = decoder.stats() if n_hellos else LinkStats()
         self._unread: list[RawBlock | wire.Message] = []
 
     @property
     def decoder(self) -> EdgeDecoder:
         """What knows which samples came: `open_link` resumes with it."""
         return self._decoder
+
+    @property
+    def remark(self) -> str:
+        """Nothing: a board of ours keeps its rate."""
+        return ""
 
     def unread(self, items: Sequence[RawBlock | wire.Message]) -> None:
         """Let the next `read` begin with these."""
@@ -193,7 +199,7 @@ class Link:
 
     def stats(self) -> LinkStats:
         """Return counters since the handshake; ``queue_drops`` in bytes, ``overruns`` by the last STATUS."""
-        return dataclasses.replace(self._decoder.stats(), queue_drops=self._reader.dropped_bytes)
+        return dataclasses.replace(self._decoder.stats() - self._before, queue_drops=self._reader.dropped_bytes)
 
     def stop(self) -> list[RawBlock | wire.Message]:
         """Stop the board and return what was under way, up to its STOPPED; at most 1 s, never raises."""

@@ -14,18 +14,23 @@ from edge_ecg.cli.ranges import NumberRange
 from edge_ecg.cli.report import link_line, tell
 from edge_ecg.cli.run import only_port
 from edge_ecg.errors import DataError, UsageError
+from firmware_bridge.boards import BOARDS
 from firmware_bridge.capture import About, CaptureWriter
-from firmware_bridge.lasting import LastingLink, LinkChange
+from firmware_bridge.lasting import LastingLink, LinkChange, opener_of
+from firmware_bridge.probe import find_board
 from firmware_bridge.wire import Stopped
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--port", metavar="DEVICE", help="Serial port; default: the only one there is.")
-@click.option("--baud", type=int, help="Bits per second; default 115200.")
+@click.option("--board", metavar="NAME", help="What is on the port: edge (the default), auto, or of `edge-ecg boards list`.")
+@click.option("--baud", type=int, help="Bits per second; default: the board's usual.")
 @click.option("--for", "length_s", type=NumberRange(0.1, 1e7), metavar="SECONDS", help="End after so long.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings file.")
-def capture(file: Path, port: str | None, baud: int | None, length_s: float | None, config_path: Path | None) -> None:
+def capture(
+    file: Path, port: str | None, board: str | None, baud: int | None, length_s: float | None, config_path: Path | None
+) -> None:
     """Keep all bytes that a board sends in FILE, with the times at which they came, until it ends or Ctrl-C.
 
     \b
@@ -33,16 +38,19 @@ def capture(file: Path, port: str | None, baud: int | None, length_s: float | No
       edge-ecg capture --port /dev/ttyACM0 --for 60 minute.ecgcap
       edge-ecg replay minute.ecgcap
     """
-    link = config.load({"link.port": port, "link.baud": baud}, config_path=config_path).settings.link
+    flags = {"link.port": port, "link.board": board, "link.baud": baud}
+    link = config.load(flags, config_path=config_path).settings.link
     if file.exists() and file.stat().st_size:
         raise UsageError(f"{file} is not empty", "Name another file, or remove it: a capture is never appended to")
     where = link.port or only_port()
+    board_name, speed = find_board(where) if link.board == "auto" else (link.board, link.baud)
     with file.open("wb", buffering=0) as out:
-        tap = _Tap(CaptureWriter(out, About("edge", where, link.baud, time.time())))
-        with LastingLink(where, link.baud, link.handshake_timeout_s, tap=tap) as board, orderly_stop(board.cancel):
-            tell(f"{board.info.name}: {board.info.fs_hz:g} Hz, leads {', '.join(board.info.leads)}; Ctrl-C ends it")
-            _keep(board, tap, length_s)
-            tell(link_line(board.stats()))
+        tap = _Tap(CaptureWriter(out, About(board_name, where, speed or BOARDS[board_name].bauds[0], time.time())))
+        opener = opener_of(board_name, speed, link.handshake_timeout_s, tap=tap)
+        with LastingLink(where, opener) as held, orderly_stop(held.cancel):
+            tell(f"{held.info.name}: {held.info.fs_hz:g} Hz, leads {', '.join(held.info.leads)}; Ctrl-C ends it")
+            _keep(held, tap, length_s)
+            tell(link_line(held.stats()))
     if tap.failure is not None:
         why = tap.failure.strerror or tap.failure
         raise DataError(f"{file} cannot be written: {why}", "What it holds can be replayed")

@@ -34,7 +34,8 @@ from firmware_bridge.ports import list_ports
 
 @click.command("run")
 @click.option("--port", metavar="DEV", help="Serial port of the board; default: the only one there is.")
-@click.option("--baud", type=int, help="Bits per second (USB boards do not care).")
+@click.option("--board", metavar="NAME", help="What is on the port: edge (the default), auto, or of `edge-ecg boards list`.")
+@click.option("--baud", type=int, help="Bits per second; default: the board's usual (USB boards do not care).")
 @model_options
 @click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
 @click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
@@ -45,6 +46,7 @@ from firmware_bridge.ports import list_ports
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings file.")
 def run_command(
     port: str | None,
+    board: str | None,
     baud: int | None,
     model: str | None,
     accelerator: Accelerator,
@@ -71,6 +73,7 @@ def run_command(
     """
     flags = {
         "link.port": port,
+        "link.board": board,
         "link.baud": baud,
         "model.id": model,
         "model.operating_point": operating_point,
@@ -90,8 +93,9 @@ def run_command(
     tell_safety_once()
     link = settings.link
     source = SerialLinkSource(
-        link.port or only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb, link.wait_s
-    )
+        link.port or only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb,
+        wait_s=link.wait_s, board=link.board,
+    )  # fmt: skip
     try:
         # An unknown lead or a bad file is a mistake to be told before anything streams.
         lead_index = pick_lead(source.info.leads, settings.signal.lead, source.info.name)

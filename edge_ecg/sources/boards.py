@@ -45,7 +45,9 @@ class BoardScale:
             fs_hz=self.info.fs_hz,
             leads=self.info.leads,
             calibrated=self.uv_per_lsb is not None or self.info.lsb_nv is not None,
-            start_utc_s=start_utc_s,
+            # Its own filters hand a sample on so much later than it was taken.
+            start_utc_s=None if start_utc_s is None else start_utc_s - 1e-3 * self.info.group_delay_ms,
+            board_delay_s=1e-3 * self.info.group_delay_ms,
             time_scale=self.info.time_scale,
         )
 

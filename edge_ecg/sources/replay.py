@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC
+from itertools import chain
 from pathlib import Path
 
 from edge_ecg.errors import DataError
@@ -14,7 +15,9 @@ from edge_ecg.sources import Item
 from edge_ecg.sources.boards import BoardScale
 from edge_ecg.types import SampleBlock, StreamInfo
 from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
-from firmware_bridge.capture import read_about, read_chunks
+from firmware_bridge.board_stream import BoardStream
+from firmware_bridge.boards import BOARDS
+from firmware_bridge.capture import About, read_about, read_chunks
 from firmware_bridge.protocols import open_decoder
 from firmware_bridge.wire import Hello, Stopped
 
@@ -103,11 +106,15 @@ class RawCaptureSource:
         DataError
             When the file cannot be read, or holds no HELLO: nothing then says what the samples are.
         """
+        about = self._about()
+        if about is not None and about.protocol != "edge":
+            yield from self._items_of(about)
+            return
         decoder = open_decoder("edge")
         scale: BoardScale | None = None
         n_streams = 0
         ended = False
-        for data in self._chunks():
+        for data, _ in self._chunks():
             for message in decoder.feed(data, 0.0):
                 info: BoardInfo | None = None
                 if isinstance(message, Stopped):
@@ -134,16 +141,41 @@ class RawCaptureSource:
                 "Give a record (the path of its .hea), or the raw bytes of a board from its first answer on",
             )
 
-    def _chunks(self) -> Iterator[bytes]:
+    def _items_of(self, about: About) -> Iterator[Item | None]:
+        """Of another maker's board, by the times at which its bytes came."""
+        if about.protocol not in BOARDS:
+            known = "`edge-ecg boards list` shows those known"
+            raise DataError(f"{self._path} is of a board {about.protocol!r}", known)
+        board = BoardStream(BOARDS[about.protocol])
+        scale: BoardScale | None = None
+        for data, host_s in chain(self._chunks(), [(b"", 0.0)]):
+            for block in board.feed(data, host_s) if data else board.flush():
+                if scale is None and board.info is not None:
+                    scale = BoardScale(board.info, self._uv_per_lsb)
+                    yield scale.stream(self._path.stem, about.start_utc_s)
+                if scale is not None:
+                    yield replace(scale.block(block), host_s=None)
+            if self._stopped:
+                return
+        if scale is None:
+            raise DataError(f"{self._path} holds no samples of a {BOARDS[about.protocol].title}", "Capture it again")
+
+    def _about(self) -> About | None:
+        try:
+            with self._path.open("rb") as file:
+                return read_about(file)
+        except OSError as error:
+            raise _unreadable(self._path, error) from None
+
+    def _chunks(self) -> Iterator[tuple[bytes, float]]:
         try:
             with self._path.open("rb") as file:
                 if read_about(file) is not None:
-                    for data, _ in read_chunks(file):
-                        yield data
+                    yield from read_chunks(file)
                     return
                 file.seek(0)
                 while data := file.read(_CHUNK_BYTES):
-                    yield data
+                    yield data, 0.0
         except OSError as error:
             raise _unreadable(self._path, error) from None
         except LinkError as error:

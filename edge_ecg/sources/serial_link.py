@@ -10,7 +10,8 @@ from edge_ecg.sources import Item
 from edge_ecg.sources.boards import BoardScale
 from edge_ecg.types import LinkEvent, SampleBlock
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
-from firmware_bridge.lasting import LastingLink, LinkChange
+from firmware_bridge.lasting import LastingLink, LinkChange, opener_of
+from firmware_bridge.probe import find_board
 from firmware_bridge.wire import Error, Stopped
 
 __all__ = ["SerialLinkSource"]
@@ -29,30 +30,35 @@ class SerialLinkSource:
     port
         Device or pyserial URL.
     baud
-        Bits per second.
+        Bits per second; None: the board's usual.
     handshake_timeout_s
         How long the board may take to answer.
     uv_per_lsb
         Microvolts a count, when the user knows better than the board.
     wait_s
         How long to wait for a board that went away, s; None: for ever.
+    board
+        A name of `firmware_bridge.boards.BOARDS`; ``auto``: what `firmware_bridge.probe` finds.
 
     Raises
     ------
     LinkError
-        When the port cannot be opened or no board of this protocol answers.
+        When the port cannot be opened or nothing comes that this board would send.
     """
 
     def __init__(
         self,
         port: str,
-        baud: int = 115200,
+        baud: int | None = None,
         handshake_timeout_s: float = 5.0,
         uv_per_lsb: float | None = None,
         wait_s: float | None = None,
+        board: str = "edge",
     ) -> None:
         self._port, self._uv_per_lsb, self._wait_s = port, uv_per_lsb, wait_s
-        self._link = LastingLink(port, baud, handshake_timeout_s)
+        if board == "auto":
+            board, baud = find_board(port)
+        self._link = LastingLink(port, opener_of(board, baud, handshake_timeout_s))
         self._stopping = False
 
     @property
@@ -118,7 +124,8 @@ class SerialLinkSource:
         # The wall clock is read once: later steps of it (NTP) do not move samples.
         self._stream = self._scale.stream(secrets.token_hex(6), time.time())
         yield self._stream
-        yield LinkEvent("connected", f"{info.name}, firmware {info.firmware}, on {self._port}", self._stream)
+        firmware = f", firmware {info.firmware}" if info.firmware else ""
+        yield LinkEvent("connected", f"{info.name}{firmware}, on {self._port}", self._stream)
 
     def _back(self, change: LinkChange) -> Iterator[Item]:
         if change.info != self._scale.info:

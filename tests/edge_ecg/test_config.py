@@ -30,7 +30,7 @@ def test_defaults_when_nothing_is_set(tmp_path: Path) -> None:
     loaded = load(config_path=write(tmp_path / "empty.toml", ""), env={})
     assert loaded.settings == Settings()
     assert set(loaded.origins.values()) == {"default"}
-    assert loaded.settings.link.baud == 115200
+    assert loaded.settings.link.baud is None
 
 
 def test_flag_over_environment_over_file_over_default(tmp_path: Path) -> None:

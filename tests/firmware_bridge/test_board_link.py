@@ -223,8 +223,8 @@ OPENVIEW = (b"\x0a\xfa\x04\x00\x02\x10\x81\x20\x91\x00\x0b") * 4
     [
         (b"AT\r\n0.512,0.513,0.511\r\n", ["are not our protocol", "text that begins 'AT 0.512"]),
         (b"\x91\xfe\x80\x7f" * 9, ["are not our protocol", "right baud rate"]),
-        (CYTON, ["looks like an OpenBCI Cyton", "comes with another board decoder"]),
-        (OPENVIEW, ["looks like a ProtoCentral board", "comes with another board decoder"]),
+        (CYTON, ["looks like an OpenBCI Cyton", "--board auto"]),
+        (OPENVIEW, ["looks like a ProtoCentral board", "--board auto"]),
         (wire.encode(wire.Stopped(0), 0), ["speaks the protocol but does not say hello"]),
         (
             framing.encode(b"\x02\x81\0\0\x02hello"),

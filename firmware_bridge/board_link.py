@@ -1,0 +1,179 @@
+"""A board of another maker on a serial port: open, start, read, stop, close."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import serial
+
+from firmware_bridge import diagnosis
+from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
+from firmware_bridge.board_stream import BoardStream
+from firmware_bridge.boards import Board
+from firmware_bridge.reader import POLL_S, PortReader, Tap
+
+__all__ = ["BoardLink", "open_board"]
+
+WRITE_WITHIN_S = 1.0
+GREETING_WITHIN_S = 2.0
+KEPT_BYTES = 4096
+
+
+def open_board(
+    board: Board,
+    url: str,
+    baud: int | None = None,
+    timeout_s: float = 5.0,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    tap: Tap | None = None,
+    **options: object,
+) -> BoardLink:
+    """Open a port, start the board, wait for its first samples.
+
+    Parameters
+    ----------
+    baud
+        None: the board's usual speed.
+    timeout_s
+        How long its samples may take, once it was asked for them.
+    options
+        As of `open_decoder`.
+
+    Raises
+    ------
+    LinkError
+        The port is missing, busy or denied; nothing comes, or nothing that this board would send.
+    """
+    baud = baud or board.bauds[0]
+    try:
+        port = serial.serial_for_url(url, baudrate=baud, timeout=POLL_S, write_timeout=WRITE_WITHIN_S, exclusive=True)
+    except (OSError, ValueError) as error:
+        raise diagnosis.cannot_open(url, error) from None
+    link = BoardLink(board, port, PortReader(port, tap=tap), url, baud, options)
+    try:
+        link.start(timeout_s, cancelled)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+class BoardLink:
+    """A started board. Made by `open_board`; one thread reads, stops and closes it.
+
+    Attributes
+    ----------
+    info
+        What is known of it.
+    """
+
+    def __init__(
+        self, board: Board, port: Any, reader: PortReader, url: str, baud: int, options: dict[str, object]
+    ) -> None:
+        self.info: BoardInfo
+        self._board, self._port, self._reader, self._url, self._baud = board, port, reader, url, baud
+        self._stream = BoardStream(board, **options)
+        self._early: list[RawBlock] = []
+        self._closed = False
+
+    def start(self, timeout_s: float, cancelled: Callable[[], bool]) -> None:
+        """Greet and start the board, and wait for its first samples. Raises LinkError when none come."""
+        board = self._board
+        if board.greeting or board.start:
+            self._wait(board.settle_s, cancelled)
+        if board.greeting:
+            self._write(board.greeting)
+            self._hear(board.greeting_ends, cancelled)
+        if board.start:
+            self._write(board.start)
+        received = bytearray()
+        deadline_s = time.monotonic() + timeout_s + board.settle_s
+        while self._stream.info is None and time.monotonic() < deadline_s and not cancelled():
+            chunk = self._reader.get(POLL_S)
+            if chunk is not None:
+                received += chunk[0][: KEPT_BYTES - len(received)]
+                self._early += self._stream.feed(*chunk)
+            elif self._reader.exhausted:
+                raise self._gone()
+        if self._stream.info is None:
+            raise self._nothing(bytes(received), timeout_s)
+        self.info = self._stream.info
+
+    def read(self, timeout_s: float) -> list[RawBlock]:
+        """What came, waiting at most `timeout_s` for something. Raises LinkError when the board went away."""
+        if self._early:
+            out, self._early = self._early, []
+            return out
+        chunk = self._reader.get(timeout_s)
+        if chunk is None and (self._closed or self._reader.exhausted):
+            raise self._gone()
+        out = []
+        while chunk is not None:
+            out += self._stream.feed(*chunk)
+            chunk = self._reader.get(0.0)
+        return out
+
+    def stop(self) -> list[RawBlock]:
+        """Stop the board where it can be stopped; what was under way."""
+        with contextlib.suppress(LinkError):
+            if self._board.stop and not self._closed:
+                self._write(self._board.stop)
+        return self._stream.flush()
+
+    def stats(self) -> LinkStats:
+        """Counters since it was opened."""
+        return dataclasses.replace(self._stream.stats(), queue_drops=self._reader.dropped_bytes)
+
+    @property
+    def remark(self) -> str:
+        """What the user should know of the signal's timing; empty when there is nothing."""
+        return self._stream.remark
+
+    def close(self) -> None:
+        """Give the port back. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._reader.close()
+            with contextlib.suppress(OSError, TypeError, ValueError):  # a port that died may refuse
+                self._port.close()
+
+    def _wait(self, seconds: float, cancelled: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + seconds
+        while (left_s := deadline_s - time.monotonic()) > 0 and not cancelled():
+            self._reader.get(min(left_s, POLL_S))  # what it says while it boots
+
+    def _hear(self, ending: bytes, cancelled: Callable[[], bool]) -> None:
+        heard = b""
+        deadline_s = time.monotonic() + GREETING_WITHIN_S
+        while ending not in heard and time.monotonic() < deadline_s and not cancelled():
+            chunk = self._reader.get(POLL_S)
+            heard += chunk[0] if chunk is not None else b""
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._port.write(data)
+        except (OSError, TypeError, ValueError):
+            raise self._gone() from None
+
+    def _gone(self) -> LinkError:
+        return LinkError(f"the board went away: {self._url} is gone", "Check cable and supply")
+
+    def _nothing(self, received: bytes, timeout_s: float) -> LinkError:
+        title, baud = self._board.title, self._baud
+        others = " or ".join(str(b) for b in self._board.bauds if b != baud)
+        if not received:
+            return LinkError(
+                f"nothing comes from {self._url} at {baud} baud within {timeout_s:g} s",
+                "Is it the right port (`edge-ecg ports`), is the board powered and its firmware flashed?",
+            )
+        what = diagnosis.describe_foreign(received)
+        told = f": {what}" if what else ""
+        return LinkError(
+            f"{len(received)} bytes came from {self._url} at {baud} baud that are none of a {title}{told}",
+            f"Try --baud {others}" if others else "Is it this board? `edge-ecg boards list`, or --board auto",
+        )
