@@ -18,7 +18,8 @@ from firmware_bridge.protocols.scanner import Layout, exactly
 __all__ = ["ECG_AT", "OpenViewDecoder", "Packet"]
 
 HEAD = b"\x0a\xfa"
-FOOTERS = (b"\x00\x0b", b"\x0b")
+# Footer -> frames in a row that prove it. A frame that lost a byte looks as if it ended with the short one.
+FOOTERS = {b"\x00\x0b": 1, b"\x0b": 8}
 ECG_AT = 5
 """Where the payload begins, and on every board the ECG with it."""
 
@@ -46,6 +47,7 @@ class Packet:
             pattern=exactly(0, self._header) + exactly(self._end, footer),
             counts=self._counts,
             lead_off=self._lead_off,
+            proof_links=FOOTERS[footer],
         )
 
 

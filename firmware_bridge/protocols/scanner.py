@@ -20,9 +20,6 @@ Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int32]
 
-PROOF_LINKS = 3
-"""At least so many frames in a row, each continued by the next, tell which variant of a frame a board sends."""
-
 
 class Byte(NamedTuple):
     """A byte that every frame has: ``frame[offset] & mask == value``."""
@@ -81,8 +78,9 @@ class Layout:
         Frames that only tell that the board began anew: no samples, and the counter is new after them.
     telling
         Bytes asked for only while variants are told apart.
-    links
-        How many frames in a row must each be continued by the next, before the first is believed.
+    links, proof_links
+        How many frames in a row must each be continued by the next, before the first is believed; while
+        variants are told apart, before this one is.
     """
 
     length: int
@@ -95,6 +93,7 @@ class Layout:
     is_reset: Callable[[Bytes], Mask] | None = None
     telling: tuple[Byte, ...] = ()
     links: int = 1
+    proof_links: int = 3
 
     @property
     def reach(self) -> int:
@@ -119,7 +118,8 @@ class Layout:
     def in_step(self, buffer: Bytes, good: Mask) -> Mask:
         """Return where a frame is taken when another one, good or damaged, ended just before.
 
-        Without sync bytes a checksum of few bits says little: the counter must go on from one of the last two.
+        Without sync bytes a checksum of few bits says little: the counter must go on from the frame before, or
+        from the one before that when it is damaged.
         """
         if self.head_bytes or self.counter is None:
             return good
@@ -129,7 +129,7 @@ class Layout:
             known = at >= back * self.length
             here = at[known]
             step = self.counter.read(buffer, here) - self.counter.read(buffer, here - back * self.length)
-            ok[known] |= step % self.counter.modulo == back
+            ok[known] |= (step % self.counter.modulo == back) & (good[here - self.length] == (back == 1))
         mask = np.zeros(len(buffer), bool)
         mask[at[ok]] = True
         return mask
@@ -259,14 +259,14 @@ class FrameScanner:
         """
         layout = marks[0].layout
         after = self._at + layout.length
-        steps_over = not layout.head_bytes
+        steps_over = not layout.head_bytes and not marks[0].good[self._at]
         if self._at + max(mark.layout.length for mark in marks) > n_bytes:
             if at_end:
                 self._in_step = False  # less than a frame is left
             return at_end
         if steps_over and after + layout.length > n_bytes and not at_end:
             return False
-        if steps_over and not marks[0].good[self._at]:
+        if steps_over:
             self.crc_errors += 1
         else:
             self.frame_errors += 1
@@ -298,6 +298,10 @@ class FrameScanner:
 
     def _choose_last(self) -> bool:
         """Settle on the variant that explains most of the few bytes there are."""
+        if self.bytes_skipped and not self._variants[0][0].head_bytes:
+            self.bytes_skipped += len(self._rest)  # after so much else, one checksum that fits is chance
+            self._rest = b""
+            return False
 
         def unexplained(variant: Sequence[Layout]) -> int:
             trial = FrameScanner(([_strict(layout) for layout in variant],))
@@ -330,8 +334,7 @@ class _Marks:
 
 def _strict(layout: Layout) -> Layout:
     """Return the layout as it is asked for while variants are told apart."""
-    links = max(PROOF_LINKS, layout.links)
-    return replace(layout, pattern=layout.pattern + layout.telling, telling=(), links=links)
+    return replace(layout, pattern=layout.pattern + layout.telling, telling=(), links=layout.proof_links)
 
 
 def _bytes_to_decide(marks: list[_Marks]) -> int:

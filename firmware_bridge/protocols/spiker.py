@@ -33,7 +33,8 @@ def _layout(n_channels: int) -> Layout:
         head_bytes=1,
         pattern=(Byte(0, 0x80, mask=0x80), *(Byte(i, 0x00, mask=0x80) for i in range(1, length))),
         counts=_codes,
-        links=16,  # one bit a byte is all there is to know a frame by
+        links=4,  # one bit a byte is all there is to know a frame by
+        proof_links=16,
     )
 
 
