@@ -101,7 +101,9 @@ def _shake_hands(
             if resumed is not None:
                 return _resume(Link(sender, reader, hello, resumed, n_hellos=n_asked), early)
             # Its counters begin here, without the noise of a board that boots.
-            session = EdgeDecoder(hello.n_leads)
+            # A HELLO that a board sent as it booted comes before the answer to our STOP.
+            stopped = any(isinstance(message, wire.Stopped) for message in early)
+            session = EdgeDecoder(hello.n_leads, awaits_stopped=not stopped)
             session.feed(decoder.pending, chunk[1])
             link = Link(sender, reader, hello, session)
             link.send(wire.Start())

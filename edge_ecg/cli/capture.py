@@ -24,7 +24,7 @@ from firmware_bridge.wire import Stopped
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--port", metavar="DEVICE", help="Serial port; default: the only one there is.")
-@click.option("--board", metavar="NAME", help="What is on the port: edge (the default), auto, or of `edge-ecg boards list`.")
+@click.option("--board", metavar="NAME", help="What is on it: edge (the default), auto, one of `edge-ecg boards list`.")
 @click.option("--baud", type=int, help="Bits per second; default: the board's usual.")
 @click.option("--for", "length_s", type=NumberRange(0.1, 1e7), metavar="SECONDS", help="End after so long.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings file.")

@@ -34,7 +34,7 @@ from firmware_bridge.ports import list_ports
 
 @click.command("run")
 @click.option("--port", metavar="DEV", help="Serial port of the board; default: the only one there is.")
-@click.option("--board", metavar="NAME", help="What is on the port: edge (the default), auto, or of `edge-ecg boards list`.")
+@click.option("--board", metavar="NAME", help="What is on it: edge (the default), auto, one of `edge-ecg boards list`.")
 @click.option("--baud", type=int, help="Bits per second; default: the board's usual (USB boards do not care).")
 @model_options
 @click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")

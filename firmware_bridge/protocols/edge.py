@@ -27,6 +27,8 @@ class EdgeDecoder:
     ----------
     n_leads
         How many leads the board has, when HELLO has been read elsewhere; without it the first sample tells.
+    awaits_stopped
+        Whether a STOPPED before the first sample answers a STOP of before the session, and is no end of it.
 
     Attributes
     ----------
@@ -38,7 +40,8 @@ class EdgeDecoder:
         Whether a command of the host came back.
     """
 
-    def __init__(self, n_leads: int | None = None) -> None:
+    def __init__(self, n_leads: int | None = None, *, awaits_stopped: bool = False) -> None:
+        self._awaits_stopped = awaits_stopped
         self.foreign_version: int | None = None
         self.late_frames = 0
         self.echoed = False
@@ -90,6 +93,9 @@ class EdgeDecoder:
             elif isinstance(message, wire.Status):
                 self._overruns = message.overruns
             elif isinstance(message, wire.Stopped):
+                if self._fresh and self._awaits_stopped:
+                    self._awaits_stopped = False
+                    continue
                 self._end_session(message.samples_sent, host_s, out)
             out.append(message)
         return out

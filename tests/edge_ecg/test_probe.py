@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from test_other_boards import SENT, millivolts
+from board_captures import frames
 
 from edge_ecg.cli.main import run
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
@@ -37,8 +37,7 @@ class Talker:
 
 @contextmanager
 def board(name: str) -> Iterator[str]:
-    fs_hz, frame = SENT[name]
-    said = b"".join(frame(float(uv), k) for k, uv in enumerate(1e3 * millivolts(fs_hz)[:512]))
+    said = b"".join(frame for _, frame in list(frames(name, 6.0))[:512])
     with PtyBoard(Talker(said)) as pty:
         yield pty.path
 
@@ -56,7 +55,7 @@ def test_what_talks_is_known_by_its_frames(name: str) -> None:
 
 
 def test_what_bytes_cannot_tell_apart_is_left_to_the_user() -> None:
-    with board("hpi3") as port, pytest.raises(LinkError, match="may be a hpi3 or hpi4.*--board"):
+    with board("hpi3") as port, pytest.raises(LinkError, match=r"may be a hpi3 or hpi4.*--board"):
         find_board(port)
 
 

@@ -301,3 +301,25 @@ def test_links_leave_nothing_open():
                 assert link.read(5.0)
     assert len(os.listdir("/proc/self/fd")) == before
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("edge-ecg")]
+
+
+class Booting(VirtualBoard):
+    """Greets unasked when it is opened, before it answers anything."""
+
+    greeted = False
+
+    def advance(self, now_s):
+        if not self.greeted:
+            self.greeted = True
+            return self.greet()
+        return super().advance(now_s)
+
+
+def test_a_board_that_greets_before_it_answers_stop_is_heard_to_its_end():
+    board = Booting(INFO, COUNTS, 20.0)
+    # The count of a session before: STOP is answered with it.
+    board._sent = 4000
+    with PtyBoard(board) as pty, open_link(pty.path) as link:
+        out = read_until(link, wire.Stopped)
+        assert out[-1].samples_sent == len(COUNTS)
+        assert sum(len(block.counts) + block.lost_before for block in blocks(out)) == len(COUNTS)
