@@ -147,10 +147,10 @@ int main(int argc, char **argv)
     load(argv[argc - 1]);
     edge_board_init(&board);
     do {
-        edge_board_poll(&board);
         if (adc.sampling) {
             sample();
         }
+        edge_board_poll(&board);
     } while (wait_for_line());
     /* What was asked for before the end of stdin is still answered. */
     while (edge_board_poll(&board), board.frame.sent < board.frame.length || board.state != EDGE_WAITING) {
