@@ -1,4 +1,4 @@
-"""What the firmware of the ATmega328P needs: ``python size.py BUILD`` (through `make size`) prints JSON, fails beyond a bar.
+"""What the firmware of the ATmega328P needs: ``python size.py BUILD`` prints it as JSON and fails beyond a bar.
 
 Sizes are those of the linked program; the rest is measured in the simulator, over 60 s at 500 Hz, while a host asks
 for all there is to ask twice a second.

@@ -40,6 +40,7 @@ COMMANDS = {
     "replay": Entry("edge_ecg.cli.replay:replay", "Label the beats of a recording."),
     "simulate": Entry("edge_ecg.cli.simulate:simulate", "Play a board on a virtual serial port."),
     "ports": Entry("edge_ecg.cli.ports:ports", "List the serial ports of this machine."),
+    "firmware": Entry("edge_ecg.cli.firmware:firmware", "Build the firmware of an Arduino board (in a checkout)."),
     "models": Entry("edge_ecg.cli.models:models", "List, show and verify models."),
     "data": Entry("edge_ecg.cli.data:data", "Fetch and check public ECG databases."),
     "config": Entry("edge_ecg.cli.config:config", "Show and check the settings, print an example."),

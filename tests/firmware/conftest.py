@@ -24,9 +24,7 @@ class Process:
     """A board whose line is the standard input and output of a program."""
 
     def __init__(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._decoder = EdgeDecoder()
         self._waiting: list[RawBlock | wire.Message] = []
         self._sequence = 0
@@ -118,9 +116,7 @@ def _make(folder: Path, *goals: str) -> Path:
 
 
 @pytest.fixture(name="make", scope="session")
-def make_fixture(
-    tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], None]
-) -> Callable[..., Path]:
+def make_fixture(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], None]) -> Callable[..., Path]:
     """Build goals for this machine; gives the folder."""
     if not (shutil.which("cc") and shutil.which("make")):
         missing("no C compiler or no make (Debian: apt install gcc libc6-dev make)")
