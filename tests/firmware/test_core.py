@@ -112,10 +112,27 @@ def test_the_board_hears_of_the_rejected_vectors_what_python_does(vector: dict[s
         assert frames_heard(ask, data) == []
 
 
+def any_length(payload: bytes) -> bytes:
+    """The frame of a payload, were there no limit."""
+    return framing.cobs_encode(payload + framing.crc16(payload).to_bytes(2, "little")) + b"\0"
+
+
+def reaching_too_far(payload: bytes) -> bytes:
+    """A frame whose last block says that it is a byte longer."""
+    frame = bytearray(framing.encode(payload))
+    at = 0
+    while at + frame[at] < len(frame) - 1:
+        at += frame[at]
+    frame[at] = min(frame[at] + 1, 255)
+    return bytes(frame)
+
+
 @given(
     st.lists(
         st.one_of(
             st.binary(max_size=12),
+            st.binary(min_size=1, max_size=40).map(reaching_too_far),
+            st.integers(2045, 2065).map(lambda n: any_length(b"\1" * n)),
             st.binary(min_size=1, max_size=600).map(framing.encode),
             st.binary(min_size=1, max_size=40).map(lambda payload: framing.encode(payload)[:-2] + b"\1\0"),
             st.integers(2050, 2070).map(lambda n: b"\xff" * n + b"\0"),
