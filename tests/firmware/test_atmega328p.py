@@ -119,6 +119,14 @@ def test_lead_off_pins_reach_the_host(simulate: Open, tmp_path: Path) -> None:
     assert {False, True} == set(off)
 
 
+def test_a_flood_of_commands_costs_no_sample(simulate: Open, tmp_path: Path) -> None:
+    with simulate(signal_file(tmp_path / "flat", 1, np.array([MID_SUPPLY_MV]))) as board:
+        board.send(wire.SetRate(500_000))
+        board.send(wire.Start(), *[wire.HelloRequest()] * 500)  # far more answers than the line takes
+        blocks = streamed(board, 5000)
+        assert sum(block.lost_before for block in blocks) == 0
+
+
 def test_it_stays_within_its_bars(make_avr: Callable[..., Path]) -> None:
     build = make_avr("sim")
     script = Path(__file__).resolve().parents[2] / "firmware" / "size.py"

@@ -9,11 +9,11 @@
 #include <avr/sleep.h>
 
 #include "edge_board.h"
+#include "edge_bytes.h"
 
 #define BAUD 115200ul
 #define TICKS_PER_US (F_CPU / 8ul / 1000000ul)
 #define IDLE_PERIOD_US 10000u
-#define LINE_MASK 63u /* both rings of the line hold 64 bytes */
 
 #define ADC_ON (_BV(ADEN) | _BV(ADPS2) | _BV(ADPS1) | _BV(ADPS0)) /* 125 kHz: 104 us a conversion */
 #define ADC_BY_TIMER1_B (_BV(ADTS2) | _BV(ADTS0))
@@ -24,14 +24,8 @@
 
 #define LEAD_OFF_PINS (_BV(PB2) | _BV(PB3)) /* D10 = LO+, D11 = LO- */
 
-struct line_ring {
-    volatile uint8_t pushed;
-    volatile uint8_t taken;
-    volatile uint8_t bytes[LINE_MASK + 1u];
-};
-
 static struct edge_board board;
-static struct line_ring to_host, from_host;
+static struct edge_bytes to_host, from_host;
 static volatile uint32_t period_began_us;
 static uint16_t period_us;
 static volatile uint8_t woken;      /* an interrupt left work for the main loop */
@@ -40,24 +34,18 @@ static uint16_t supply_mv;
 
 ISR(USART_RX_vect)
 {
-    uint8_t byte = UDR0;
-    uint8_t pushed = from_host.pushed;
-    if ((uint8_t)(pushed - from_host.taken) <= LINE_MASK) {
-        from_host.bytes[pushed & LINE_MASK] = byte;
-        from_host.pushed = (uint8_t)(pushed + 1u);
-    }
+    edge_bytes_push(&from_host, UDR0); /* what finds no room spoils a command, which its CRC tells */
     woken = 1;
 }
 
 ISR(USART_UDRE_vect)
 {
-    uint8_t taken = to_host.taken;
-    if (taken == to_host.pushed) {
+    int16_t byte = edge_bytes_take(&to_host);
+    if (byte < 0) {
         UCSR0B &= (uint8_t)~_BV(UDRIE0);
-        return;
+    } else {
+        UDR0 = (uint8_t)byte;
     }
-    UDR0 = to_host.bytes[taken & LINE_MASK];
-    to_host.taken = (uint8_t)(taken + 1u);
     woken = 1;
 }
 
@@ -77,30 +65,17 @@ ISR(ADC_vect)
 
 uint16_t edge_port_put(const uint8_t *bytes, uint16_t n)
 {
-    uint8_t pushed = to_host.pushed;
-    uint8_t room = (uint8_t)(LINE_MASK + 1u - (uint8_t)(pushed - to_host.taken));
-    uint8_t left = n < room ? (uint8_t)n : room;
-    n = left;
-    for (; left > 0; left--) {
-        to_host.bytes[pushed++ & LINE_MASK] = *bytes++;
+    uint16_t taken = 0;
+    while (taken < n && edge_bytes_push(&to_host, bytes[taken])) {
+        taken++;
     }
-    to_host.pushed = pushed;
-    if (n > 0) {
-        UCSR0B |= _BV(UDRIE0);
-    }
-    return n;
+    UCSR0B |= _BV(UDRIE0); /* cut in two, it is still right: the interrupt only ever clears this bit */
+    return taken;
 }
 
 int16_t edge_port_get(void)
 {
-    uint8_t taken = from_host.taken;
-    uint8_t byte;
-    if (taken == from_host.pushed) {
-        return -1;
-    }
-    byte = from_host.bytes[taken & LINE_MASK];
-    from_host.taken = (uint8_t)(taken + 1u);
-    return byte;
+    return edge_bytes_take(&from_host);
 }
 
 uint32_t edge_port_micros(void)
