@@ -193,7 +193,7 @@ UNKNOWN = st.builds(
 ).filter(lambda frame: wire.parse(framing.Deframer().feed(frame)[0]).message is None)
 
 
-@settings(max_examples=50, deadline=None)  # a process each
+@settings(max_examples=30, deadline=None)  # a process each
 @given(st.lists(st.one_of(COMMANDS, UNKNOWN, st.just(b"\0"), st.just(b"\5\1\2\0")), max_size=12))
 def test_it_answers_as_the_virtual_board_does(play: Open, frames: list[bytes]) -> None:
     virtual = VirtualBoard(BoardInfo("v", "", "", 360.0, ("I",), None, 1.0, 1), [[0]])
@@ -218,7 +218,7 @@ def told(message: wire.Message) -> tuple[object, ...]:
             return (message,)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.one_of(

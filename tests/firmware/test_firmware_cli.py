@@ -21,12 +21,19 @@ def test_build_gives_the_file_and_says_how_to_write_it(
     assert Path(out.strip()).read_text() != reference.read_text()
 
 
-def test_size_tells_what_was_measured(make_avr: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_size_measures_and_the_firmware_stays_within_its_bars(
+    make_avr: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = str(make_avr("sim"))
-    assert run(["firmware", "size", "--folder", folder]) == 0
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert run(["firmware", "size", "--folder", folder, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert (found["overruns"], found["samples_lost"]) == (0, 0)
+    assert found["samples"] >= 500 * 60
+    assert found["flash_bytes"] <= 12 * 1024
+    assert found["variables_bytes"] < found["ram_bytes"] <= 1536
+    assert set(found["interrupt_cycles"]) == {"ADC", "TIMER1_COMPA", "USART_RX", "USART_UDRE"}
+    assert run(["firmware", "size", "--folder", folder]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["flash"] == f"{found['flash_bytes']} bytes of 32256"
     assert "0 overruns, 0 lost" in lines["samples"]
 
