@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge import framing, wire
@@ -127,6 +127,7 @@ def reaching_too_far(payload: bytes) -> bytes:
     return bytes(frame)
 
 
+@settings(deadline=None)  # a pipe to another process
 @given(
     st.lists(
         st.one_of(
@@ -145,6 +146,7 @@ def test_c_and_python_find_the_same_frames_in_any_bytes(ask: Ask, data: bytes) -
     assert frames_heard(ask, data) == frames_of_python(data)
 
 
+@settings(deadline=None)  # a pipe to another process
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(0, 65535),
@@ -162,6 +164,7 @@ def test_c_and_python_encode_the_same_data(ask: Ask, first_sample: int, sequence
     assert ask(request_for("DATA", sequence, fields)) == frame.hex()
 
 
+@settings(deadline=None)  # a pipe to another process
 @given(st.lists(st.sampled_from("aµ€"), max_size=300).map("".join))
 def test_c_and_python_encode_the_same_texts(ask: Ask, text: str) -> None:
     frame = b"\0" + wire.encode(wire.Error(3, text), 7)
