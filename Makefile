@@ -14,7 +14,7 @@ FULL    := $(VENV)/stamp-full
 PEERS   := .venv-peers/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench detectors fuzz soak release ci-deps clean
+.PHONY: help demo test lint types unit bench detectors fuzz soak firmware release ci-deps clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ fuzz: $(FULL) ## property tests with new random inputs, FUZZ_RUNS=20 times over
 soak: $(FULL) ## the whole chain for MINUTES=10 at 60 x: memory, threads, files, lost samples
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
+firmware: $(RUNTIME) ## build and measure the firmware of an Arduino board (make ci-deps installs the compiler)
+	$(MAKE) -s -C firmware avr size PYTHON=$(abspath $(BIN)/python)
+
 release: $(FULL) ## wheel, sdist and their checksums, in dist/
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
@@ -58,12 +61,18 @@ ci-deps: ## system packages that the tests need (Debian; as root or with sudo)
 	@need=""; \
 	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || need="$$need python3-venv"; \
 	command -v g++ >/dev/null || need="$$need gcc g++ libc6-dev"; \
+	command -v avr-gcc >/dev/null || need="$$need gcc-avr"; \
+	[ -f /usr/lib/avr/include/avr/io.h ] || need="$$need avr-libc"; \
+	[ -f /usr/include/simavr/sim_avr.h ] || need="$$need simavr libsimavr-dev"; \
+	[ -d /usr/share/arduino/hardware/arduino/avr/cores ] || need="$$need arduino-core-avr"; \
+	command -v arm-none-eabi-gcc >/dev/null || need="$$need gcc-arm-none-eabi"; \
+	command -v qemu-system-arm >/dev/null || need="$$need qemu-system-arm"; \
 	[ -z "$$need" ] && exit 0; \
 	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$need
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) .venv-peers dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers dist build firmware/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

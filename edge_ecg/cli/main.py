@@ -42,6 +42,7 @@ COMMANDS = {
     "capture": Entry("edge_ecg.cli.capture:capture", "Keep what a board sends, byte for byte, to replay it."),
     "ports": Entry("edge_ecg.cli.ports:ports", "List the serial ports of this machine."),
     "boards": Entry("edge_ecg.cli.boards:boards", "List and show known boards, decode their bytes."),
+    "firmware": Entry("edge_ecg.cli.firmware:firmware", "Build the firmware of an Arduino board (in a checkout)."),
     "models": Entry("edge_ecg.cli.models:models", "List, show and verify models."),
     "data": Entry("edge_ecg.cli.data:data", "Fetch and check public ECG databases."),
     "config": Entry("edge_ecg.cli.config:config", "Show and check the settings, print an example."),

@@ -1,0 +1,12 @@
+// An AD8232 on an Uno or a Nano: OUTPUT to A0, LO+ to D10, LO- to D11.
+// Read it on the computer with: edge-ecg run --port /dev/ttyACM0
+// Only battery power while electrodes touch a person. Not a medical device.
+#include <EdgeEcg.h>
+
+void setup() {
+  edge_avr_begin();
+}
+
+void loop() {
+  edge_avr_poll();
+}

@@ -1,0 +1,32 @@
+/* Arduino Uno or Nano (ATmega328P, 5 V, 16 MHz) with an AD8232 front end. */
+#ifndef EDGE_PORT_CONFIG_H
+#define EDGE_PORT_CONFIG_H
+
+#include <avr/pgmspace.h>
+
+/* Volts at A0 per volt at the electrodes. The AD8232 itself has 100; where the breakout board amplifies once more
+ * (its circuit diagram tells), build with the product: -DEDGE_FRONT_END_GAIN=1100. */
+#ifndef EDGE_FRONT_END_GAIN
+#define EDGE_FRONT_END_GAIN 100
+#endif
+
+/* The reference of the ADC is the supply, AVcc. */
+#ifndef EDGE_SUPPLY_MV
+#define EDGE_SUPPLY_MV 5000
+#endif
+
+#define EDGE_NAME "Arduino + AD8232"
+#define EDGE_ADC "ATmega328P"
+#define EDGE_LEADS "ECG"
+#define EDGE_N_LEADS 1
+#define EDGE_ADC_BITS 10
+#define EDGE_LSB_PV ((uint32_t)(EDGE_SUPPLY_MV * 1000000000ull / 1024u / EDGE_FRONT_END_GAIN))
+#define EDGE_RATES_MHZ {250000ul, 500000ul}
+#define EDGE_COUNT int16_t
+#define EDGE_RING_SAMPLES 64
+#define EDGE_FRAME_BYTES 96
+#define EDGE_CAPABILITIES (EDGE_CAN_LEAD_OFF | EDGE_CAN_SUPPLY)
+#define EDGE_FLASH PROGMEM
+#define EDGE_FLASH_BYTE(address) pgm_read_byte(address)
+
+#endif
