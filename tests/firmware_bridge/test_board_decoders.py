@@ -168,7 +168,7 @@ def test_one_byte_at_a_time(stream):
 
 
 @boards
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(pieces=st.lists(st.binary(max_size=2000), max_size=6))
 def test_any_bytes_are_taken_and_few_are_kept(stream, pieces):
     decoder = open_decoder(stream.name, **stream.options)
