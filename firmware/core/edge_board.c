@@ -133,8 +133,6 @@ static void say_stopped(struct edge_board *board)
     count_overruns(board, board->ring.next_number);
     edge_encode_stopped(&board->frame, board->sequence++, board->advanced);
     board->state = EDGE_WAITING;
-    board->sent = 0;
-    board->advanced = 0;
 }
 
 static void set_rate(struct edge_board *board, uint32_t fs_mhz)

@@ -135,7 +135,7 @@ class Layout:
         return mask
 
     def linked(self, buffer: Bytes, good: Mask, at_end: bool) -> Mask:
-        """Return where a good frame begins that the next one continues.
+        """Return where a good frame begins that the next one continues; its counter goes on, of a chain by 1.
 
         At the end of a stream, one that has no next one will do; without sync bytes it must be the very end.
         """
@@ -149,7 +149,10 @@ class Layout:
                 follows &= buffer[then + offset] & bits == value
         if self.counter is not None:
             step = (self.counter.read(buffer, then) - self.counter.read(buffer, here)) % self.counter.modulo
-            follows &= (step == 1) | (self.counter.may_rest & (step == 0))
+            if self.links > 1:
+                follows &= step == 1
+            elif not self.counter.may_rest:  # samples that do not change may look like frames
+                follows &= step > 0
         ok = at_end & ((self.head_bytes > 0) | (at + self.length == len(buffer)))
         ok[known] = follows
         mask = np.zeros(len(buffer), bool)
@@ -282,7 +285,7 @@ class FrameScanner:
         limit = len(buffer)
         firsts = []
         for order, variant in enumerate(self._variants):
-            marks = [_Marks(_strict(layout), buffer) for layout in variant]
+            marks = [_Marks(_telling(layout, layout.proof_links), buffer) for layout in variant]
             limit = min(limit, max(0, len(buffer) - _bytes_to_decide(marks) + 1))
             starts = _starts(marks, buffer, at_end=False)
             if len(starts):
@@ -304,7 +307,7 @@ class FrameScanner:
             return False
 
         def unexplained(variant: Sequence[Layout]) -> int:
-            trial = FrameScanner(([_strict(layout) for layout in variant],))
+            trial = FrameScanner(([_telling(layout, layout.links) for layout in variant],))
             trial.feed(self._rest)
             trial.flush()
             return trial.bytes_skipped
@@ -332,9 +335,9 @@ class _Marks:
         return int(breaks[np.searchsorted(breaks, first)]) - first
 
 
-def _strict(layout: Layout) -> Layout:
+def _telling(layout: Layout, links: int) -> Layout:
     """Return the layout as it is asked for while variants are told apart."""
-    return replace(layout, pattern=layout.pattern + layout.telling, telling=(), links=layout.proof_links)
+    return replace(layout, pattern=layout.pattern + layout.telling, telling=(), links=links)
 
 
 def _bytes_to_decide(marks: list[_Marks]) -> int:

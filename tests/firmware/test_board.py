@@ -105,7 +105,7 @@ def test_sample_numbers_go_on_and_the_count_of_stopped_begins_anew(play: Open) -
         out += board.read_until(wire.Stopped)
         assert [item.samples_sent for item in out if isinstance(item, wire.Stopped)] == [0, 30, 30]
         assert [block.first_sample for block in blocks(out)] == [0, 14, 28, 30, 44, 58]
-        assert [item.samples_sent for item in out if isinstance(item, wire.Status)] == [0]
+        assert [item.samples_sent for item in out if isinstance(item, wire.Status)] == [30], "of the last session"
 
 
 def test_set_rate_is_answered_by_hello_or_error_and_changes_the_frames(play: Open) -> None:

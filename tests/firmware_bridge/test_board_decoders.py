@@ -139,7 +139,7 @@ def test_a_clean_stream(stream):
 
 
 @boards
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.binary(max_size=80),
     st.sampled_from(["drop", "flip"]),
@@ -168,6 +168,7 @@ def test_one_byte_at_a_time(stream):
 
 
 @boards
+@settings(max_examples=40, deadline=None)
 @given(pieces=st.lists(st.binary(max_size=2000), max_size=6))
 def test_any_bytes_are_taken_and_few_are_kept(stream, pieces):
     decoder = open_decoder(stream.name, **stream.options)
@@ -192,7 +193,7 @@ def test_a_flood_of_what_looks_like_a_beginning_is_not_kept(stream):
 
 # Derandomised: where four bits of checksum are all there is, chance alone sometimes begins a wrong chain.
 @boards
-@settings(derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60, deadline=None)
 @given(garbage=st.binary(max_size=600))
 def test_behind_any_garbage_the_stream_is_found_again(stream, garbage):
     n = 60

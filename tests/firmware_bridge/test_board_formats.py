@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 from board_streams import STREAMS, bitalino, chords, cyton, hpi, hpi5b, olimex, openview, spiker
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge.blocks import RawBlock
@@ -134,6 +134,8 @@ def counted(name, at):
         ([*range(10), 9, *range(10, 20)], 0),  # sent twice
         ([*range(10), 12], 2),  # nothing follows that could tell more
         ([*range(10), 12, 13], 2),
+        ([10, 12], 1),
+        ([10, 13, 14, 15], 2),
     ],
 )
 def test_gaps_in_an_eight_bit_counter(name, at, expected):
@@ -190,6 +192,7 @@ def test_a_cyton_whose_samples_look_like_frames():
 # Boards that say how many channels they have only by their bytes
 
 
+@settings(deadline=None)
 @given(n_channels=st.integers(1, 16), n=st.integers(1, 30), first=st.integers(0, 255))
 def test_the_channels_of_a_chords_board(n_channels, n, first):
     sent = codes(n, n_channels)
@@ -198,12 +201,14 @@ def test_the_channels_of_a_chords_board(n_channels, n, first):
     assert rows(decode("chords", data, n_channels=n_channels)[0]) == sent
 
 
+@settings(deadline=None)
 @given(n_channels=st.integers(1, 10), n=st.integers(1, 60))
 def test_the_channels_of_a_spikershield(n_channels, n):
     sent = codes(n, n_channels)
     assert rows(decode("spiker", b"".join(spiker(0, [row]) for row in sent))[0]) == sent
 
 
+@settings(deadline=None)
 @given(n_channels=st.integers(1, 6), n=st.integers(4, 60), first=st.integers(0, 15))
 def test_the_channels_of_a_bitalino(n_channels, n, first):
     sent = [[(16 * (i + lead + 1)) % 1008 + 16 for lead in range(n_channels)] for i in range(n)]

@@ -204,15 +204,6 @@ def test_unknown_decoder_lists_the_names():
     assert all(name in str(caught.value) for name in DECODERS)
 
 
-@pytest.mark.parametrize("name", sorted(DECODERS))
-@given(pieces=st.lists(st.binary(max_size=3000), max_size=8))
-def test_every_decoder_takes_any_bytes(name, pieces):
-    decoder = open_decoder(name)
-    for piece in pieces:
-        decoder.feed(piece, 0.0)
-    assert decoder.stats().bytes_received == sum(map(len, pieces))
-
-
 @given(st.data())
 def test_any_split_gives_the_same_blocks(draw):
     frames = session(8)
