@@ -74,6 +74,9 @@ class LinkSettings:
     baud: int | None = _setting(
         None, "Speed of the serial line in bits per second; not set: the board's usual.", example=115200, above=0
     )
+    fs_hz: float | None = _setting(
+        None, "Rate to ask a board with our firmware for, in Hz; not set: as it is.", example=500.0, above=0
+    )
     handshake_timeout_s: float = _setting(5.0, "Longest wait for the board to answer, in seconds.", above=0)
 
     wait_s: float | None = _setting(

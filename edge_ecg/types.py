@@ -237,7 +237,7 @@ class EpisodeEvent:
 @dataclass(frozen=True, slots=True)
 class LinkEvent:
     """The source says: ``connected``, ``ended`` (in order), ``stalled`` (nothing comes), ``lost`` (it went away),
-    ``back``, ``error`` (the board's own).
+    ``back``, ``rough`` (the times of its samples are poorly known), ``error`` (the board's own).
     """
 
     state: str

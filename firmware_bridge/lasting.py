@@ -90,8 +90,9 @@ Opener = Callable[[str, Callable[[], bool]], OneLink]
 
 
 def opener_of(
-    board: str = "edge", baud: int | None = None, timeout_s: float = 3.0, *, tap: Tap | None = None, **options: object
-) -> Opener:
+    board: str = "edge", baud: int | None = None, timeout_s: float = 3.0, *,
+    fs_hz: float | None = None, tap: Tap | None = None, **options: object,
+) -> Opener:  # fmt: skip
     """What opens a board, and opens it again.
 
     Parameters
@@ -102,6 +103,8 @@ def opener_of(
         None: its usual speed.
     timeout_s
         How long it may take to answer.
+    fs_hz
+        Rate to ask a board of ours for; None: as it is.
     tap
         As of `firmware_bridge.reader.PortReader`.
     options
@@ -118,7 +121,8 @@ def opener_of(
     def open_edge(url: str, cancelled: Callable[[], bool]) -> OneLink:
         nonlocal decoder
         # The decoder outlives the link: a board that kept its numbers tells by them what was lost.
-        link = open_link(url, baud or known.bauds[0], timeout_s, resumed=decoder, cancelled=cancelled, tap=tap)
+        speed = baud or known.bauds[0]
+        link = open_link(url, speed, timeout_s, resumed=decoder, fs_hz=fs_hz, cancelled=cancelled, tap=tap)
         decoder = link.decoder
         return link
 

@@ -21,6 +21,7 @@ __all__ = ["Link", "open_link"]
 HELLO_EVERY_S = 0.5  # many boards reset when the port is opened and hear nothing for two seconds
 STOP_WITHIN_S = 1.0
 STOP_EVERY_S = 0.25
+RATE_WITHIN_S = 1.0
 RUNNING_WITHIN_S = 0.3  # a session that goes on has a frame every 40 ms
 WRITE_WITHIN_S = 1.0
 KEPT_BYTES = 4096  # of what came before HELLO, to tell what it looks like
@@ -32,6 +33,7 @@ def open_link(
     handshake_timeout_s: float = 3.0,
     *,
     resumed: EdgeDecoder | None = None,
+    fs_hz: float | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     tap: Tap | None = None,
 ) -> Link:
@@ -44,6 +46,8 @@ def open_link(
     resumed
         The decoder of a link to this board that was lost. A session that still runs then goes on, and what was lost
         of it is counted; the board is started only where no sample comes.
+    fs_hz
+        Rate to ask the board for; None: as it is.
     cancelled
         Asked now and then whether to give up.
     tap
@@ -52,7 +56,8 @@ def open_link(
     Raises
     ------
     LinkError
-        The port is missing, busy or denied; nothing answers, or something that is no board of this protocol.
+        The port is missing, busy or denied; nothing answers, or something that is no board of this protocol, or one
+        that cannot sample at ``fs_hz``.
     """
     try:
         port = serial.serial_for_url(url, baudrate=baud, timeout=POLL_S, write_timeout=WRITE_WITHIN_S, exclusive=True)
@@ -61,7 +66,10 @@ def open_link(
     reader = PortReader(port, tap=tap)
     try:
         sender = _Sender(port, url)
-        return _shake_hands(sender, reader, baud, handshake_timeout_s, resumed, cancelled)
+        link = _shake_hands(sender, reader, baud, handshake_timeout_s, resumed, cancelled)
+        if resumed is None or not link.goes_on():
+            link.start(fs_hz)
+        return link
     except BaseException:
         reader.close()
         _close_port(port)
@@ -99,33 +107,21 @@ def _shake_hands(
         if hello is not None:
             diagnosis.check_hello(url, hello)
             if resumed is not None:
-                return _resume(Link(sender, reader, hello, resumed, n_hellos=n_asked), early)
+                link = Link(sender, reader, hello, resumed, n_hellos=n_asked)
+                link.unread([item for item in early if isinstance(item, RawBlock)])
+                return link
             # Its counters begin here, without the noise of a board that boots.
             # A HELLO that a board sent as it booted comes before the answer to our STOP.
             stopped = any(isinstance(message, wire.Stopped) for message in early)
             session = EdgeDecoder(hello.n_leads, awaits_stopped=not stopped)
             session.feed(decoder.pending, chunk[1])
-            link = Link(sender, reader, hello, session)
-            link.send(wire.Start())
-            return link
+            return Link(sender, reader, hello, session)
         if decoder.foreign_version is not None:
             raise diagnosis.other_version(url, decoder.foreign_version)
     stats = decoder.stats()
     raise diagnosis.no_hello(
         url, baud, timeout_s, bytes(received), stats.bytes_received, stats.frames_ok > 0, decoder.echoed
     )
-
-
-def _resume(link: Link, early: Sequence[RawBlock | wire.Message]) -> Link:
-    """Start the board unless its session goes on."""
-    samples = [item for item in early if isinstance(item, RawBlock)]
-    deadline_s = time.monotonic() + RUNNING_WITHIN_S
-    while not samples and (left_s := deadline_s - time.monotonic()) > 0:
-        samples += [item for item in link.read(left_s) if isinstance(item, RawBlock)]
-    if not samples:
-        link.send(wire.Start())
-    link.unread(samples)
-    return link
 
 
 class Link:
@@ -161,6 +157,36 @@ class Link:
     def remark(self) -> str:
         """Nothing: a board of ours keeps its rate."""
         return ""
+
+    def start(self, fs_hz: float | None = None) -> None:
+        """Begin a session, at the rate asked for. Raises LinkError when the board cannot."""
+        if fs_hz is not None and fs_hz != self.info.fs_hz:
+            self._set_rate(fs_hz)
+        self.send(wire.Start())
+
+    def _set_rate(self, fs_hz: float) -> None:
+        self.send(wire.SetRate(round(1e3 * fs_hz)))
+        why = "it does not answer"
+        deadline_s = time.monotonic() + RATE_WITHIN_S
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            for item in self.read(left_s):
+                # Another HELLO may be on its way still, with the rate before.
+                if isinstance(item, wire.Hello) and item.info.fs_hz == fs_hz:
+                    self.info = item.info
+                    return
+                if isinstance(item, wire.Error):
+                    why, deadline_s = item.text, 0.0
+        raise LinkError(
+            f"the board on {self._sender.url} does not sample at {fs_hz:g} Hz: {why}",
+            f"It samples at {self.info.fs_hz:g} Hz: ask for no other rate",
+        )
+
+    def goes_on(self) -> bool:
+        """Whether a session runs: then a frame comes every 40 ms. Samples that came are kept for `read`."""
+        deadline_s = time.monotonic() + RUNNING_WITHIN_S
+        while not self._unread and (left_s := deadline_s - time.monotonic()) > 0:
+            self.unread([item for item in self.read(left_s) if isinstance(item, RawBlock)])
+        return bool(self._unread)
 
     def unread(self, items: Sequence[RawBlock | wire.Message]) -> None:
         """Let the next `read` begin with these."""

@@ -46,7 +46,7 @@ def capture(
     board_name, speed = find_board(where) if link.board == "auto" else (link.board, link.baud)
     with file.open("wb", buffering=0) as out:
         tap = _Tap(CaptureWriter(out, About(board_name, where, speed or BOARDS[board_name].bauds[0], time.time())))
-        opener = opener_of(board_name, speed, link.handshake_timeout_s, tap=tap)
+        opener = opener_of(board_name, speed, link.handshake_timeout_s, fs_hz=link.fs_hz, tap=tap)
         with LastingLink(where, opener) as held, orderly_stop(held.cancel):
             tell(f"{held.info.name}: {held.info.fs_hz:g} Hz, leads {', '.join(held.info.leads)}; Ctrl-C ends it")
             _keep(held, tap, length_s)

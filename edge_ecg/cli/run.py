@@ -36,6 +36,7 @@ from firmware_bridge.ports import list_ports
 @click.option("--port", metavar="DEV", help="Serial port of the board; default: the only one there is.")
 @click.option("--board", metavar="NAME", help="What is on it: edge (the default), auto, one of `edge-ecg boards list`.")
 @click.option("--baud", type=int, help="Bits per second; default: the board's usual (USB boards do not care).")
+@click.option("--rate", "fs_hz", type=float, metavar="HZ", help="Rate to ask a board with our firmware for.")
 @model_options
 @click.option("--lead", metavar="NAME|N", help="Lead to label; default MLII, else II, else the first.")
 @click.option("--invert", is_flag=True, default=None, help="Turn the lead upside down.")
@@ -48,6 +49,7 @@ def run_command(
     port: str | None,
     board: str | None,
     baud: int | None,
+    fs_hz: float | None,
     model: str | None,
     accelerator: Accelerator,
     operating_point: OperatingPoint | None,
@@ -75,6 +77,7 @@ def run_command(
         "link.port": port,
         "link.board": board,
         "link.baud": baud,
+        "link.fs_hz": fs_hz,
         "model.id": model,
         "model.operating_point": operating_point,
         "model.min_confidence": min_confidence,
@@ -94,7 +97,7 @@ def run_command(
     link = settings.link
     source = SerialLinkSource(
         link.port or only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb,
-        wait_s=link.wait_s, board=link.board,
+        wait_s=link.wait_s, board=link.board, fs_hz=link.fs_hz,
     )  # fmt: skip
     try:
         # An unknown lead or a bad file is a mistake to be told before anything streams.

@@ -39,6 +39,8 @@ class SerialLinkSource:
         How long to wait for a board that went away, s; None: for ever.
     board
         A name of `firmware_bridge.boards.BOARDS`; ``auto``: what `firmware_bridge.probe` finds.
+    fs_hz
+        Rate to ask a board of ours for; None: as it is.
 
     Raises
     ------
@@ -54,11 +56,12 @@ class SerialLinkSource:
         uv_per_lsb: float | None = None,
         wait_s: float | None = None,
         board: str = "edge",
+        fs_hz: float | None = None,
     ) -> None:
         self._port, self._uv_per_lsb, self._wait_s = port, uv_per_lsb, wait_s
         if board == "auto":
             board, baud = find_board(port)
-        self._link = LastingLink(port, opener_of(board, baud, handshake_timeout_s))
+        self._link = LastingLink(port, opener_of(board, baud, handshake_timeout_s, fs_hz=fs_hz))
         self._stopping = False
 
     @property

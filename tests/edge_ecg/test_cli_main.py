@@ -186,7 +186,7 @@ def test_config_show(capsys: pytest.CaptureFixture[str], elsewhere: Path, monkey
 
     assert cli.run(["config", "show", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    link = {"port": "/dev/x", "board": "edge", "baud": 9600, "handshake_timeout_s": 5.0, "wait_s": None}
+    link = {"port": "/dev/x", "board": "edge", "baud": 9600, "fs_hz": None, "handshake_timeout_s": 5.0, "wait_s": None}
     assert document["settings"]["link"] == link
     assert document["origins"]["link.port"] == "file edge-ecg.toml"
     assert document["file"] == "edge-ecg.toml"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
@@ -323,3 +324,24 @@ def test_a_board_that_greets_before_it_answers_stop_is_heard_to_its_end():
         out = read_until(link, wire.Stopped)
         assert out[-1].samples_sent == len(COUNTS)
         assert sum(len(block.counts) + block.lost_before for block in blocks(out)) == len(COUNTS)
+
+
+class TwoRates(VirtualBoard):
+    """Samples at 360 or 500 Hz."""
+
+    def receive(self, data, now_s):
+        for payload in framing.Deframer().feed(data):
+            match wire.parse(payload).message:
+                case wire.SetRate(500_000):
+                    self._hello = dataclasses.replace(self._hello, fs_mhz=500_000)
+                    return self.greet()
+        return super().receive(data, now_s)
+
+
+def test_a_board_is_asked_for_a_rate():
+    with PtyBoard(TwoRates(INFO, COUNTS)) as pty:
+        with open_link(pty.path, fs_hz=500.0) as link:
+            assert link.info.fs_hz == 500.0
+            read_until(link, RawBlock)
+        with pytest.raises(LinkError, match=r"does not sample at 250 Hz: .*It samples at 500 Hz"):
+            open_link(pty.path, fs_hz=250.0)
