@@ -124,14 +124,22 @@ def test_a_new_stream_begins_anew_and_the_old_one_is_labelled_to_its_end() -> No
     assert names == sorted(names), "what belongs to the old stream comes before the new one"
 
 
-@pytest.mark.parametrize("state", ["ended", "lost"])
-def test_the_end_of_the_link_is_told_after_its_last_beat(state: str) -> None:
+def test_the_end_of_the_link_is_told_after_its_last_beat() -> None:
+    kept = Kept()
+    script = [stream(), LinkEvent("connected", "x"), *blocks(), LinkEvent("ended", "x")]
+    Runner(Scripted(script), StubClassifier(), [kept]).run()
+    assert kept.events[0] == LinkEvent("connected", "x")
+    assert kept.events[-1] == LinkEvent("ended", "x")
+    assert n_true(kept.beats) == len(R_S)
+
+
+def test_a_board_that_is_lost_and_comes_back_goes_on_in_its_stream() -> None:
+    first, *rest = blocks()
     kept = Kept()
     Runner(
-        Scripted([stream(), LinkEvent("connected", "x"), *blocks(), LinkEvent(state, "x")]), StubClassifier(), [kept]
+        Scripted([stream(), first, LinkEvent("lost", "x"), LinkEvent("back", "x"), *rest]), StubClassifier(), [kept]
     ).run()
-    assert kept.events[0] == LinkEvent("connected", "x")
-    assert kept.events[-1] == LinkEvent(state, "x")
+    assert sum(isinstance(event, ModelEvent) for event in kept.events) == 1
     assert n_true(kept.beats) == len(R_S)
 
 
