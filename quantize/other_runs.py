@@ -120,6 +120,6 @@ def _difference(a: RunInfo, b: RunInfo) -> str:
         "segmentation": (a.segmentation, b.segmentation),
         "preprocessing": (a.preprocessing, b.preprocessing),
         "recipe": (a.recipe, b.recipe),
-        "teacher": ("with" if a.teacher else "without", "with" if b.teacher else "without"),
+        "number of teachers": (len(a.teachers), len(b.teachers)),
     }
     return next((what for what, (one, other) in pairs.items() if one != other), "")
