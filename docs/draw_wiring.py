@@ -211,7 +211,7 @@ def bench(
         dx, dy = SPOTS[electrode.spot]
         x, y, at = x0 + dx, y0 + dy, 125 + 40 * row
         # The wire of RL runs below the others, which would cross it.
-        bend = f"C{x} {y + 160} {left - 60} {y + 112}" if electrode.spot == "RL" else f"C{x + 90} {y} {left - 90} {at}"
+        bend = f"C{x} {y + 130} {left - 60} {y + 100}" if electrode.spot == "RL" else f"C{x + 90} {y} {left - 90} {at}"
         wire = f'<path d="M{x} {y}{bend} {left} {at}" fill="none"'
         parts += [f'{wire} stroke="{INK}" stroke-width="4"/>']
         parts += [f'{wire} stroke="{PAINT[COLOURS[electrode.wire][0]]}" stroke-width="2"/>']
