@@ -8,17 +8,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import serial
-
 from firmware_bridge import diagnosis
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.board_stream import BoardStream
 from firmware_bridge.boards import Board
-from firmware_bridge.reader import POLL_S, PortReader, Tap
+from firmware_bridge.reader import POLL_S, PortReader, Tap, open_port
 
 __all__ = ["BoardLink", "open_board"]
 
-WRITE_WITHIN_S = 1.0
 GREETING_WITHIN_S = 2.0
 KEPT_BYTES = 4096
 
@@ -50,10 +47,7 @@ def open_board(
         The port is missing, busy or denied; nothing comes, or nothing that this board would send.
     """
     baud = baud or board.bauds[0]
-    try:
-        port = serial.serial_for_url(url, baudrate=baud, timeout=POLL_S, write_timeout=WRITE_WITHIN_S, exclusive=True)
-    except (OSError, ValueError) as error:
-        raise diagnosis.cannot_open(url, error) from None
+    port = open_port(url, baud)
     link = BoardLink(board, port, PortReader(port, tap=tap), url, baud, options)
     try:
         link.start(timeout_s, cancelled)
@@ -70,6 +64,8 @@ class BoardLink:
     ----------
     info
         What is known of it.
+    is_new_session
+        True: what it sent before is not continued.
     """
 
     def __init__(
@@ -79,6 +75,7 @@ class BoardLink:
         self._board, self._port, self._reader, self._url, self._baud = board, port, reader, url, baud
         self._stream = BoardStream(board, **options)
         self._early: list[RawBlock] = []
+        self.is_new_session = True
         self._closed = False
 
     def start(self, timeout_s: float, cancelled: Callable[[], bool]) -> None:

@@ -88,6 +88,7 @@ class FreeRunner:
         took_s = block.host_s - first.host_s
         if took_s > 2.0 * LEARN_S + GAP_S:
             self._first = [block]
+            return []
         if took_s < LEARN_S or len(rest) < 2:
             return []
         self.fs_estimate_hz = sum(len(one.counts) for one in rest) / took_s

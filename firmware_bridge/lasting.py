@@ -67,6 +67,7 @@ class OneLink(Protocol):
     """A board while it is there: `firmware_bridge.link.Link`, `firmware_bridge.board_link.BoardLink`."""
 
     info: BoardInfo
+    is_new_session: bool
 
     @property
     def remark(self) -> str:
@@ -160,14 +161,15 @@ class LastingLink:
         self._link: OneLink | None = opener(url, lambda: self._cancelled)
         self.info = self._link.info
         self._expected: int | None = None
-        self._last_s = time.monotonic()
+        self._last_s = self._heard_s = time.monotonic()
+        self._frames = 0
         self._stalled = False
         self._remarked = False
         self._wait_s = FIRST_WAIT_S
         self._retry_s = 0.0
         self._reconnects = 0
         self._before = LinkStats()
-        self._confirming = False
+        self._confirming = self._is_new = False
         self._ended = False
         self._clock = self._new_clock()
 
@@ -189,10 +191,14 @@ class LastingLink:
             else:
                 self._ended = self._ended or isinstance(item, wire.Stopped)
                 out.append(item)
+        # Frames without samples are a sign of life, too: an electrode is off, or the rate is being learnt.
+        frames = self._link.stats().frames_ok
+        if received or frames != self._frames:
+            self._heard_s, self._frames, self._stalled = time.monotonic(), frames, False
         if self._link.remark and not self._remarked:
             self._remarked = True
             out.append(LinkChange("rough", self._link.remark, self.info))
-        silent_s = time.monotonic() - self._last_s
+        silent_s = time.monotonic() - self._heard_s
         if silent_s > SILENT_S:
             out.append(self._lose(f"no sample for {SILENT_S:g} s"))
         elif silent_s > STALLED_S and not self._stalled and not self._ended:
@@ -245,7 +251,8 @@ class LastingLink:
             self._confirming = False
             rate_hz = self.info.fs_hz * max(1.0, self.info.time_scale)
             jump = 0 if self._expected is None else block.first_sample - self._expected
-            kept = 0 <= jump <= rate_hz * (RATE_SLACK * away_s + SLACK_S)
+            kept = not self._is_new and 0 <= jump <= rate_hz * (RATE_SLACK * away_s + SLACK_S)
+            self._wait_s = FIRST_WAIT_S
             if not kept:
                 block = dataclasses.replace(block, lost_before=0)
                 self._clock = self._new_clock()
@@ -254,7 +261,7 @@ class LastingLink:
         self._expected = block.first_sample + len(block.counts)
         if self._clock is not None:
             self._clock.push(self._expected, block.host_s)
-        self._last_s, self._stalled = time.monotonic(), False
+        self._last_s = time.monotonic()
         return out
 
     def _new_clock(self) -> SampleClock | None:
@@ -264,7 +271,7 @@ class LastingLink:
 
     def _lose(self, detail: str) -> LinkChange:
         self.close()
-        self._wait_s, self._retry_s = FIRST_WAIT_S, time.monotonic() + FIRST_WAIT_S
+        self._retry_s = time.monotonic() + self._wait_s
         return LinkChange("lost", detail, self.info)
 
     def _reopen(self, timeout_s: float) -> list[Item]:
@@ -280,16 +287,17 @@ class LastingLink:
             self._retry_s = time.monotonic() + self._wait_s * (1.0 + 0.5 * self._jitter())
             return []
         self.info = self._link.info
+        self._heard_s, self._frames, self._is_new = time.monotonic(), 0, self._link.is_new_session
         self._reconnects += 1
         self._confirming = True
         self._stalled = False
         return []
 
     def _where(self) -> str:
-        """The port of the same USB device now, else the name it had."""
-        if self._usb_serial is None:
-            return self._url
-        return next((p.device for p in list_ports() if p.serial_number == self._usb_serial), self._url)
+        """The port that the same USB device has now: the one it had, or the only other one of its serial number."""
+        same = [port.device for port in list_ports() if self._usb_serial and port.serial_number == self._usb_serial]
+        had = os.path.realpath(self._url) in same or self._url in same
+        return same[0] if len(same) == 1 and not had else self._url
 
 
 def _usb_serial_of(url: str) -> str | None:

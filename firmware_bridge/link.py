@@ -9,12 +9,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-import serial
-
 from firmware_bridge import diagnosis, wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.protocols.edge import EdgeDecoder
-from firmware_bridge.reader import POLL_S, PortReader, Tap
+from firmware_bridge.reader import PortReader, Tap, open_port
 
 __all__ = ["Link", "open_link"]
 
@@ -23,7 +21,6 @@ STOP_WITHIN_S = 1.0
 STOP_EVERY_S = 0.25
 RATE_WITHIN_S = 1.0
 RUNNING_WITHIN_S = 0.3  # a session that goes on has a frame every 40 ms
-WRITE_WITHIN_S = 1.0
 KEPT_BYTES = 4096  # of what came before HELLO, to tell what it looks like
 
 
@@ -59,15 +56,12 @@ def open_link(
         The port is missing, busy or denied; nothing answers, or something that is no board of this protocol, or one
         that cannot sample at ``fs_hz``.
     """
-    try:
-        port = serial.serial_for_url(url, baudrate=baud, timeout=POLL_S, write_timeout=WRITE_WITHIN_S, exclusive=True)
-    except (OSError, ValueError) as error:
-        raise diagnosis.cannot_open(url, error) from None
+    port = open_port(url, baud)
     reader = PortReader(port, tap=tap)
     try:
         sender = _Sender(port, url)
         link = _shake_hands(sender, reader, baud, handshake_timeout_s, resumed, cancelled)
-        if resumed is None or not link.goes_on():
+        if resumed is None or not link.went_on():
             link.start(fs_hz)
         return link
     except BaseException:
@@ -82,6 +76,7 @@ def _shake_hands(
 ) -> Link:  # fmt: skip
     url = sender.url
     decoder = resumed or EdgeDecoder()
+    before = decoder.stats()
     early: list[RawBlock | wire.Message] = []
     received = bytearray()
     deadline_s = time.monotonic() + timeout_s
@@ -107,8 +102,8 @@ def _shake_hands(
         if hello is not None:
             diagnosis.check_hello(url, hello)
             if resumed is not None:
-                link = Link(sender, reader, hello, resumed, n_hellos=n_asked)
-                link.unread([item for item in early if isinstance(item, RawBlock)])
+                link = Link(sender, reader, hello, resumed, before=before, n_hellos=n_asked - 1)
+                link.unread([item for item in early if not isinstance(item, wire.Hello)])
                 return link
             # Its counters begin here, without the noise of a board that boots.
             # A HELLO that a board sent as it booted comes before the answer to our STOP.
@@ -131,11 +126,14 @@ class Link:
     ----------
     info
         What the board says of itself.
+    is_new_session
+        Whether it was started here, so that its sample numbers say nothing of the time before.
     """
 
     def __init__(
-        self, sender: _Sender, reader: PortReader, hello: wire.Hello, decoder: EdgeDecoder, *, n_hellos: int = 0
-    ) -> None:
+        self, sender: _Sender, reader: PortReader, hello: wire.Hello, decoder: EdgeDecoder, *,
+        before: LinkStats | None = None, n_hellos: int = 0,
+    ) -> None:  # fmt: skip
         self.info: BoardInfo = hello.info
         self._sender = sender
         self._reader = reader
@@ -145,7 +143,8 @@ class Link:
         self._error: LinkError | None = None
         self._closed = False
         self._n_hellos = n_hellos  # that may still answer us
-        self._before = decoder.stats() if n_hellos else LinkStats()
+        self._before = before or LinkStats()
+        self.is_new_session = False
         self._unread: list[RawBlock | wire.Message] = []
 
     @property
@@ -163,6 +162,7 @@ class Link:
         if fs_hz is not None and fs_hz != self.info.fs_hz:
             self._set_rate(fs_hz)
         self.send(wire.Start())
+        self._ended, self.is_new_session = False, True
 
     def _set_rate(self, fs_hz: float) -> None:
         self.send(wire.SetRate(round(1e3 * fs_hz)))
@@ -181,12 +181,18 @@ class Link:
             f"It samples at {self.info.fs_hz:g} Hz: ask for no other rate",
         )
 
-    def goes_on(self) -> bool:
-        """Whether a session runs: then a frame comes every 40 ms. Samples that came are kept for `read`."""
+    def went_on(self) -> bool:
+        """Whether a session has been running all the time: then a frame comes every 40 ms.
+
+        What came is kept for `read`, but for the end of a session that is over.
+        """
+        items, self._unread = self._unread, []
         deadline_s = time.monotonic() + RUNNING_WITHIN_S
-        while not self._unread and (left_s := deadline_s - time.monotonic()) > 0:
-            self.unread([item for item in self.read(left_s) if isinstance(item, RawBlock)])
-        return bool(self._unread)
+        while not any(isinstance(item, RawBlock) for item in items) and (left_s := deadline_s - time.monotonic()) > 0:
+            items += self.read(left_s)
+        ends = [item for item in items if isinstance(item, wire.Stopped)]
+        self.unread([item for item in items if not isinstance(item, wire.Stopped)])
+        return bool(self._unread) and not ends
 
     def unread(self, items: Sequence[RawBlock | wire.Message]) -> None:
         """Let the next `read` begin with these."""

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import serial
-
 from firmware_bridge import diagnosis
 from firmware_bridge.blocks import LinkError
 from firmware_bridge.boards import BOARDS, Board
 from firmware_bridge.link import open_link
 from firmware_bridge.protocols import open_decoder
-from firmware_bridge.reader import POLL_S
+from firmware_bridge.reader import open_port
 
 __all__ = ["Found", "find_board", "probe"]
 
@@ -77,7 +75,7 @@ def probe(url: str, cancelled: Callable[[], bool] = lambda: False) -> list[Found
         The port cannot be opened.
     """
     edge = BOARDS["edge"]
-    _opened(url, edge.bauds[0]).close()  # whether it can be opened at all is told before anything else
+    open_port(url, edge.bauds[0]).close()  # whether it can be opened at all is told before anything else
     try:
         open_link(url, edge.bauds[0], HELLO_WITHIN_S, cancelled=cancelled).close()
         return [Found(edge.bauds[0], ("edge",), "HELLO")]
@@ -93,16 +91,9 @@ def probe(url: str, cancelled: Callable[[], bool] = lambda: False) -> list[Found
     return found
 
 
-def _opened(url: str, baud: int) -> Any:
-    try:
-        return serial.serial_for_url(url, baudrate=baud, timeout=POLL_S, write_timeout=1.0, exclusive=True)
-    except (OSError, ValueError) as error:
-        raise diagnosis.cannot_open(url, error) from None
-
-
 def _listen(url: str, baud: int) -> Found:
     """Listen, then ask those boards that answer at this speed and say nothing by themselves."""
-    with contextlib.closing(_opened(url, baud)) as port:
+    with contextlib.closing(open_port(url, baud)) as port:
         data = _heard(port, LISTEN_S)
         boards = _understood(data, baud)
         if boards or data:

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import termios
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["PortReader", "Tap"]
+import serial
+
+from firmware_bridge import diagnosis
+
+__all__ = ["PortReader", "Tap", "open_port"]
 
 CHUNK_BYTES = 4096
 QUEUE_CHUNKS = 4096  # at 115200 baud minutes of data, and never more than 16 MiB
 POLL_S = 0.1
+WRITE_WITHIN_S = 1.0
 
 Tap = Callable[[bytes, float], None]
 """Takes bytes and the host's monotonic time, s, at which they came."""
+
+
+def open_port(url: str, baud: int) -> Any:
+    """The port of a device or a pyserial URL. Raises LinkError when it is missing, busy or denied."""
+    try:
+        return serial.serial_for_url(url, baudrate=baud, timeout=POLL_S, write_timeout=WRITE_WITHIN_S, exclusive=True)
+    except (OSError, ValueError, termios.error) as error:  # the last of a device that goes away meanwhile
+        raise diagnosis.cannot_open(url, error) from None
 
 
 class PortReader:

@@ -54,7 +54,7 @@ def frames(name: str, seconds: float) -> Iterator[tuple[float, bytes]]:
 def write_capture(name: str, file: Path, seconds: float = 30.0, silent: tuple[float, float] = (0.0, 0.0)) -> None:
     """What a host keeps of a board that falls silent from one second to another."""
     held = io.BytesIO()
-    writer = CaptureWriter(held, About(name, "/dev/ttyUSB0", BOARDS[name].bauds[0], 1e9))
+    writer = CaptureWriter(held, About(name, "/dev/ttyUSB0", BOARDS[name].bauds[0], 1e9), 0.0)
     waiting, polled_s = b"", 0.0
     for at_s, frame in frames(name, seconds):
         if not silent[0] <= at_s < silent[1]:

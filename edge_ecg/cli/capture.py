@@ -44,8 +44,13 @@ def capture(
         raise UsageError(f"{file} is not empty", "Name another file, or remove it: a capture is never appended to")
     where = link.port or only_port()
     board_name, speed = find_board(where) if link.board == "auto" else (link.board, link.baud)
-    with file.open("wb", buffering=0) as out:
-        tap = _Tap(CaptureWriter(out, About(board_name, where, speed or BOARDS[board_name].bauds[0], time.time())))
+    try:
+        out = file.open("wb", buffering=0)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror or error}", "Name another place") from None
+    with out:
+        about = About(board_name, where, speed or BOARDS[board_name].bauds[0], time.time())
+        tap = _Tap(CaptureWriter(out, about, time.monotonic()))
         opener = opener_of(board_name, speed, link.handshake_timeout_s, fs_hz=link.fs_hz, tap=tap)
         with LastingLink(where, opener) as held, orderly_stop(held.cancel):
             tell(f"{held.info.name}: {held.info.fs_hz:g} Hz, leads {', '.join(held.info.leads)}; Ctrl-C ends it")

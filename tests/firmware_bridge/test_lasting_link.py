@@ -13,6 +13,7 @@ import pytest
 from firmware_bridge import wire
 from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
 from firmware_bridge.lasting import Item, LastingLink, LinkChange, opener_of
+from firmware_bridge.ports import PortInfo
 from firmware_bridge.simulator import PtyBoard, VirtualBoard
 
 INFO = BoardInfo("Simulated", "1.0", "none", 500.0, ("I",), 5000.0, 1.0, 1)
@@ -81,6 +82,10 @@ def test_what_a_pulled_cable_cost_is_told_exactly(place: Path) -> None:
         assert sum(len(b.counts) + b.lost_before for b in blocks(items)) == sent
         for block in blocks(items):
             np.testing.assert_array_equal(block.counts[:, 0], np.arange(len(block.counts)) + block.first_sample)
+        stats = link.stats()
+        assert (stats.samples_received, stats.samples_received + stats.samples_lost) == (
+            sum(len(b.counts) for b in blocks(items)), sent
+        )  # fmt: skip
         back = [item for item in items if isinstance(item, LinkChange) and item.state == "back"]
         assert all(item.kept for item in back)
         lost = [b.lost_before for b in blocks(items) if b.lost_before]
@@ -111,9 +116,39 @@ def test_a_board_that_falls_silent_is_told_and_asked_again(place: Path, monkeypa
         board.streaming = False
         items = read_until(link, has("lost"))
         assert changes(items) == ["stalled", "lost"]
-        # It hears START again, and goes on.
+        # It hears START again.
         items = read_until(link, has("back"))
-        assert all(item.kept for item in items if isinstance(item, LinkChange))
+        back = [item for item in items if isinstance(item, LinkChange) and item.state == "back"]
+        assert not any(item.kept for item in back), "its numbers say nothing of the time without a session"
+
+
+def test_an_outage_longer_than_any_silence_ends_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firmware_bridge.lasting.STALLED_S", 0.3)
+    monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 0.6)
+    board = Cable(INFO, COUNTS)
+    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
+        read_until(link, started)
+        board.plugged = False
+        items = read_until(link, has("lost"))
+        until_s = time.monotonic() + 1.0
+        while time.monotonic() < until_s:
+            items += link.read(0.05)
+        board.plugged = True
+        items += read_until(link, has("back"))
+        assert changes(items) == ["lost", "back"]
+
+
+def test_of_two_adapters_with_one_serial_number_the_same_is_opened_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Cable(INFO, COUNTS)
+    with PtyBoard(board, place) as pty:
+        twins = [PortInfo(name, "CP2102", 0x10C4, 0xEA60, "0001") for name in ("/dev/ttyOTHER", str(place))]
+        monkeypatch.setattr("firmware_bridge.lasting.list_ports", lambda: twins)
+        with LastingLink(str(place), opener_of()) as link:
+            read_until(link, started)
+            cycle(board, link)
+            assert pty.path
 
 
 def test_what_is_not_there_at_first_is_not_waited_for(place: Path) -> None:
