@@ -41,6 +41,7 @@ SEARCHED = (Path("edge-ecg.toml"), Path("/etc/edge-ecg/config.toml"))
 
 MAX_BAUD = 20_000_000
 MAX_HANDSHAKE_S = 3600.0
+MAX_FS_HZ = 100_000.0
 MAX_NAME = 64
 
 T = TypeVar("T")
@@ -87,6 +88,8 @@ class LinkSettings:
 
     def __post_init__(self) -> None:
         _refuse_empty(link__port=self.port)
+        if self.fs_hz is not None:
+            _refuse_above("link.fs_hz", self.fs_hz, MAX_FS_HZ)
         if self.wait_s is not None and not self.wait_s >= 0.0:
             raise ValueError(f'"link.wait_s" must be 0 or more, found {self.wait_s:g}')
         if self.board not in (*BOARDS, "auto"):

@@ -120,6 +120,9 @@ class Pipeline:
         events: list[Event] = []
         if self._next_index is None and len(block.samples_mv):
             events.append(self._open(block.first_index))
+        if self._next_index is not None and not len(block.samples_mv):
+            # Some boards send nothing else while an electrode is off.
+            events += self._electrode(self._next_index, 0, block.lead_off)
         for first, samples in self._runs(block):
             assert self._next_index is not None
             if first > self._next_index:

@@ -165,13 +165,14 @@ class Link:
         self._ended, self.is_new_session = False, True
 
     def _set_rate(self, fs_hz: float) -> None:
-        self.send(wire.SetRate(round(1e3 * fs_hz)))
+        fs_mhz = round(1e3 * fs_hz)
+        self.send(wire.SetRate(fs_mhz))
         why = "it does not answer"
         deadline_s = time.monotonic() + RATE_WITHIN_S
         while (left_s := deadline_s - time.monotonic()) > 0:
             for item in self.read(left_s):
                 # Another HELLO may be on its way still, with the rate before.
-                if isinstance(item, wire.Hello) and item.info.fs_hz == fs_hz:
+                if isinstance(item, wire.Hello) and item.fs_mhz == fs_mhz:
                     self.info = item.info
                     return
                 if isinstance(item, wire.Error):

@@ -7,11 +7,13 @@ __all__ = ["SilenceMeter"]
 SHORTEST_S = 0.1
 """Shorter silences are the operating system's."""
 MADE_UP = 0.5
-"""A chunk that holds so much of the silence before it was late, not lost."""
+"""What comes so much of a silence behind it was late, not lost."""
 
 
 class SilenceMeter:
-    """How many samples are missing between two chunks, by the host's clock.
+    """How many samples are missing behind a silence, by the host's clock.
+
+    A backlog may come in pieces: whether it does is clear `SHORTEST_S` behind the silence, and a loss is told then.
 
     Parameters
     ----------
@@ -24,14 +26,34 @@ class SilenceMeter:
     def __init__(self, fs_hz: float, counter_modulo: int | None) -> None:
         self._fs_hz, self._modulo = fs_hz, counter_modulo
         self._last_s: float | None = None
+        self._silent_s = self._end_s = 0.0
+        self._came = 0
 
     def lost(self, n_samples: int, n_known: int, host_s: float) -> int:
         """Missing before a chunk of ``n_samples``, beyond the ``n_known`` that its counter tells."""
         last_s, self._last_s = self._last_s, host_s
-        if last_s is None or host_s - last_s < SHORTEST_S:
+        if last_s is None:
             return 0
-        expected = (host_s - last_s) * self._fs_hz
-        if n_samples + n_known > MADE_UP * expected:
+        missing = 0
+        if self._silent_s and host_s >= self._end_s + SHORTEST_S:
+            missing = self._missing()
+            self._silent_s = 0.0
+        if self._silent_s:
+            self._came += n_samples + n_known
+        elif host_s - last_s >= SHORTEST_S and n_known and self._modulo:
+            # The counter tells that something is lost: only how often it went round is open.
+            missing += self._whole_turns((host_s - last_s) * self._fs_hz - n_samples - n_known)
+        elif host_s - last_s >= SHORTEST_S:
+            self._silent_s, self._end_s, self._came = host_s - last_s, host_s, n_samples + n_known
+        return missing
+
+    def _missing(self) -> int:
+        """Of the silence that is over; what has come since it ended is the board's of that time."""
+        expected = (self._silent_s + SHORTEST_S) * self._fs_hz
+        if self._came - SHORTEST_S * self._fs_hz > MADE_UP * self._silent_s * self._fs_hz:
             return 0
-        missing = round(expected) - n_samples - n_known
-        return missing if self._modulo is None else round(missing / self._modulo) * self._modulo
+        return self._whole_turns(expected - self._came)
+
+    def _whole_turns(self, missing: float) -> int:
+        turn = self._modulo or 1
+        return max(0, round(missing / turn) * turn)

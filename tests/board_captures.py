@@ -51,14 +51,15 @@ def frames(name: str, seconds: float) -> Iterator[tuple[float, bytes]]:
         yield (k + 1) * n / fs_hz, how.frame(k, rows)
 
 
-def write_capture(name: str, file: Path, seconds: float = 30.0, silent: tuple[float, float] = (0.0, 0.0)) -> None:
-    """What a host keeps of a board that falls silent from one second to another."""
+def write_capture(
+    name: str, file: Path, seconds: float = 30.0, silent: tuple[float, float] = (0.0, 0.0), meanwhile: bytes = b""
+) -> None:
+    """What a host keeps of a board that falls silent from one second to another, or says something else."""
     held = io.BytesIO()
     writer = CaptureWriter(held, About(name, "/dev/ttyUSB0", BOARDS[name].bauds[0], 1e9), 0.0)
     waiting, polled_s = b"", 0.0
     for at_s, frame in frames(name, seconds):
-        if not silent[0] <= at_s < silent[1]:
-            waiting += frame
+        waiting += meanwhile if silent[0] <= at_s < silent[1] else frame
         if at_s >= polled_s + POLL_S and waiting:
             writer.write(waiting, at_s)
             waiting, polled_s = b"", at_s

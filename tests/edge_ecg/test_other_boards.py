@@ -67,3 +67,14 @@ def test_a_silence_is_a_gap(name: str, tmp_path: Path, capsys: pytest.CaptureFix
     fs_hz = next(row["fs_hz"] for row in rows if row["type"] == "model")
     assert gap["lost_samples"] / fs_hz == pytest.approx(2.5, abs=0.1)
     assert beats_s(rows)[-1] > 28.0
+
+
+def test_an_electrode_that_comes_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An AD8232 sends `!` in the place of samples."""
+    write_capture("ad8232", tmp_path / "a.ecgcap", silent=(12.0, 15.0), meanwhile=b"!\r\n")
+    rows, _ = heard(capsys, tmp_path / "a.ecgcap")
+    told = [(row["off"], row["t_s"]) for row in rows if row["type"] == "lead_off"]
+    assert [off for off, _ in told] == [True, False]
+    assert [t_s for _, t_s in told] == [pytest.approx(12.0, abs=0.2), pytest.approx(15.0, abs=0.2)]
+    (gap,) = [row for row in rows if row["type"] == "gap"]
+    assert gap["lost_samples"] / 250.0 == pytest.approx(3.0, abs=0.2)
