@@ -23,18 +23,22 @@ _MIN_RANGE_MV = 0.02
 
 @dataclass(frozen=True, slots=True)
 class WindowShape:
-    """Parameters of the beat window; part of a model's preprocessing fingerprint."""
+    """Parameters of the beat window; part of a model's preprocessing fingerprint.
+
+    An R-R interval above ``rr_longest_s`` says that beats were not seen, not how far apart they are: T leaves it out.
+    """
 
     fs_hz: float = 125.0
     n_samples: int = 187
     length_rr: float = 1.2
     rr_history_s: float = 10.0
     rr_default_s: float = 0.8
+    rr_longest_s: float = 5.0
     scale_history_s: float = 10.0
     scale: Literal["robust"] = "robust"
 
     def __post_init__(self) -> None:
-        for name in ("fs_hz", "n_samples", "length_rr", "rr_history_s", "rr_default_s"):
+        for name in ("fs_hz", "n_samples", "length_rr", "rr_history_s", "rr_default_s", "rr_longest_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"window.{name} must lie above 0, not {getattr(self, name)}")
         if self.fs_hz < 50.0 or self.scale_history_s < 1.0:
@@ -58,7 +62,7 @@ class RrHistory:
         """Take the next R peak at ``r_s`` seconds; return the R-R interval before it, in s, if known."""
         rr_s = None if self._last_r_s is None else r_s - self._last_r_s
         self._last_r_s = r_s
-        if rr_s is not None:
+        if rr_s is not None and rr_s <= self._shape.rr_longest_s:
             self._ends.append((r_s, rr_s))
         while self._ends and self._ends[0][0] < r_s - self._shape.rr_history_s:
             self._ends.popleft()

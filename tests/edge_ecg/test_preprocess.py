@@ -78,7 +78,7 @@ def test_windows_are_the_golden_ones(excerpt):
 
 
 def test_the_fingerprint_is_that_of_the_released_models():
-    assert (PREPROCESSING_VERSION, PARAMS.fingerprint()) == (1, "6f8508c7e1bbd3b6")
+    assert (PREPROCESSING_VERSION, PARAMS.fingerprint()) == (1, "13fba20f17218900")
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_the_fingerprint_is_that_of_the_released_models():
         replace(PARAMS, window=replace(SHAPE, length_rr=1.1)),
         replace(PARAMS, window=replace(SHAPE, rr_history_s=9.0)),
         replace(PARAMS, window=replace(SHAPE, rr_default_s=0.7)),
+        replace(PARAMS, window=replace(SHAPE, rr_longest_s=0.6)),
         replace(PARAMS, window=replace(SHAPE, scale_history_s=9.0)),
         replace(PARAMS, window=replace(SHAPE, fs_hz=124.0)),
         replace(PARAMS, window=replace(SHAPE, n_samples=188)),
@@ -246,12 +247,21 @@ def test_t_is_the_median_of_the_intervals_of_the_past_10_s():
     assert history.median_s() == 1.5
     history.push(4.5)
     assert history.median_s() == 1.0
+    history.push(9.2)
     history.push(14.2)
-    assert history.median_s() == pytest.approx(np.median([0.5, 9.7]))
+    assert history.median_s() == pytest.approx(np.median([0.5, 4.7, 5.0]))
     history.forget_last()
     assert history.push(15.0) is None
-    assert history.push(100.0) == 85.0
-    assert history.median_s() == 85.0
+
+
+def test_t_leaves_out_an_interval_in_which_beats_went_unseen():
+    history = RrHistory(SHAPE)
+    for r_s in (1.0, 1.8):
+        history.push(r_s)
+    assert history.push(9.0) == 7.2
+    assert history.median_s() == pytest.approx(0.8)
+    assert history.push(100.0) == 91.0
+    assert history.median_s() is None
 
 
 @pytest.mark.parametrize(("rr_s", "n"), [(0.0, 1), (0.8, 120), (1.24, 186), (1.3, 187), (9.0, 187)])
