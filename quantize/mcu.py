@@ -158,6 +158,7 @@ def _header(m: ModelManifest, name: str, arena: int) -> str:
         "HIGHPASS_HZ": _real(m.preprocessing.highpass_hz),
         "LENGTH_RR": _real(w.length_rr),
         "RR_HISTORY_S": _real(w.rr_history_s),
+        "RR_LONGEST_S": _real(w.rr_longest_s),
         "RR_DEFAULT_S": _real(w.rr_default_s),
         "SCALE_HISTORY_S": _real(w.scale_history_s),
     }

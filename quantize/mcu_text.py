@@ -12,8 +12,8 @@ def windows_in_words(params: PreprocessParams) -> str:
     w = params.window
     return (
         f"One beat, {w.n_samples} samples. Resample the lead to {w.fs_hz:g} Hz and take a causal high-pass of "
-        f"{params.highpass_hz:g} Hz. T is the median R-R interval of the past {w.rr_history_s:g} s; "
-        f"{w.rr_default_s:g} s while there is none. The window begins at the R peak and is "
+        f"{params.highpass_hz:g} Hz. T is the median R-R interval of the past {w.rr_history_s:g} s, without those "
+        f"above {w.rr_longest_s:g} s; {w.rr_default_s:g} s while there is none. The window begins at the R peak and is "
         f"{w.length_rr:g} T long, {w.n_samples} samples at most. Of each second of the {w.scale_history_s:g} s that "
         "end with the window take the lowest and the highest sample: the median of the lowest becomes 0, that of the "
         "highest 1, what lies beyond is clipped. Behind the window stand zeros, before they are quantised."
