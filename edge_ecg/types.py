@@ -19,6 +19,7 @@ __all__ = [
     "LeadOffEvent",
     "LinkEvent",
     "ModelEvent",
+    "PacingEvent",
     "QualityEvent",
     "RhythmEvent",
     "SampleBlock",
@@ -232,6 +233,16 @@ class EpisodeEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class PacingEvent:
+    """From the beat at ``sample`` on a pacemaker is suspected, or no longer; known with sample ``at_index``."""
+
+    stream: StreamInfo
+    at_index: int
+    sample: int
+    suspected: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LinkEvent:
     """The source says: ``connected``, ``ended`` (in order), ``lost`` (it went away), ``error`` (the board's own)."""
 
@@ -253,5 +264,13 @@ class ModelEvent:
 
 
 Event = (
-    Classified | GapEvent | LeadOffEvent | QualityEvent | RhythmEvent | EpisodeEvent | LinkEvent | ModelEvent
+    Classified
+    | GapEvent
+    | LeadOffEvent
+    | QualityEvent
+    | RhythmEvent
+    | EpisodeEvent
+    | PacingEvent
+    | LinkEvent
+    | ModelEvent
 )
