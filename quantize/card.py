@@ -59,6 +59,7 @@ Confusion (rows: experts, columns: model, in the order {" ".join(m.labels)}):
 
 ## How it was made
 {_seed(m)}Data `{m.data_sha256[:16]}`. Tools: {", ".join(f"{k} {v}" for k, v in sorted(m.tool_versions.items()))}.{_calibration(m)}
+How the project's recipes were set, and which test figures were known by then: docs/training.md of the project.
 
 ```sh
 {commands}
