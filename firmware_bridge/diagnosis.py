@@ -10,9 +10,10 @@ from pathlib import Path
 
 from firmware_bridge import wire
 from firmware_bridge.blocks import LinkError
+from firmware_bridge.boards import Board
 from firmware_bridge.ports import list_ports
 
-__all__ = ["cannot_open", "check_hello", "describe_foreign", "holders", "no_hello"]
+__all__ = ["cannot_open", "check_hello", "describe_foreign", "given_up", "holders", "no_hello", "rate_is_fixed"]
 
 MAX_FS_MHZ = 100_000_000
 
@@ -29,6 +30,11 @@ def cannot_open(url: str, error: Exception) -> LinkError:
     if "://" not in url and not Path(url).is_char_device():
         return LinkError(f"{url} is not a serial port", "`edge-ecg ports` lists the ports there are")
     return LinkError(f"cannot open {url}: {error}", "`edge-ecg ports` lists the ports there are")
+
+
+def given_up(url: str) -> LinkError:
+    """Return the LinkError for an attempt that nobody waits for any more."""
+    return LinkError(f"stopped before {url} was heard", "Start again")
 
 
 def missing(url: str) -> LinkError:
@@ -187,6 +193,18 @@ def check_hello(url: str, hello: wire.Hello) -> None:
         nonsense = f"an ADC of {hello.adc_bits} bits, expected 1 to 32"
     if nonsense:
         raise LinkError(f"the board on {url} says it has {nonsense}", "Its firmware is wrong: flash it again")
+
+
+def rate_is_fixed(board: Board, fs_hz: float) -> LinkError:
+    """Return the LinkError for a board of another maker that is asked for a rate."""
+    if board.fs_hz is None:
+        rate = "keeps no rate: what it sends is brought to one"
+    else:
+        rate = f"samples at {board.fs_hz:g} Hz" if board.is_isochronous else f"samples at some {board.fs_hz:g} Hz"
+    return LinkError(
+        f"a {board.title} cannot be asked for {fs_hz:g} Hz, it {rate}",
+        "Leave --rate (link.fs_hz) away: it is for boards with our firmware",
+    )
 
 
 def other_version(url: str, version: int) -> LinkError:

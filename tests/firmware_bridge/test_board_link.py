@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 import threading
 import time
 
@@ -345,3 +346,97 @@ def test_a_board_is_asked_for_a_rate():
             read_until(link, RawBlock)
         with pytest.raises(LinkError, match=r"does not sample at 250 Hz: .*It samples at 500 Hz"):
             open_link(pty.path, fs_hz=250.0)
+
+
+class Recorder(ScriptedBoard):
+    """Notes the names of the commands that it hears; `heard` is set by the one that the test waits for."""
+
+    def __init__(self, awaited, **scripted):
+        super().__init__(**scripted)
+        self.commands = []
+        self.heard = threading.Event()
+        self._awaited = awaited
+        self._ears = framing.Deframer()
+
+    def receive(self, data, now_s):
+        for payload in self._ears.feed(data):
+            command = wire.parse(payload).message
+            self.commands.append(type(command))
+            if isinstance(command, self._awaited):
+                self.heard.set()
+        return super().receive(data, now_s)
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """No wait of a link ends by itself: only giving up ends it."""
+    for name in ("RATE_WITHIN_S", "RUNNING_WITHIN_S", "HELLO_EVERY_S"):
+        monkeypatch.setattr(f"firmware_bridge.link.{name}", 1e6)
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize(
+    ("awaited", "hellos", "how"),
+    [
+        (wire.HelloRequest, [], {}),
+        (wire.HelloRequest, [hello()], {}),
+        (wire.SetRate, [hello()], {"fs_hz": 500.0}),
+        (wire.HelloRequest, [hello()], {"resumed": EdgeDecoder(1)}),
+    ],
+    ids=["no hello", "hello", "rate", "resumed"],
+)
+def test_what_nobody_waits_for_ends_and_starts_no_board(awaited, hellos, how):
+    board = Recorder(awaited, hellos=hellos)
+    with PtyBoard(board) as pty, pytest.raises(LinkError, match=f"stopped before {pty.path} was heard"):
+        open_link(pty.path, handshake_timeout_s=1e6, cancelled=board.heard.is_set, **how)
+    assert board.heard.is_set()
+    assert wire.Start not in board.commands
+
+
+def test_a_machine_that_does_not_answer_is_not_waited_for():
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for filling in (first, second):  # the queue of the listener: whoever comes next is not answered
+            filling.setblocking(False)
+            filling.connect_ex(listener.getsockname())
+        asked = iter([False, False, True])
+        begin_s = time.monotonic()
+        with pytest.raises(LinkError, match="stopped before socket://"):
+            open_link("socket://{}:{}".format(*listener.getsockname()), cancelled=lambda: next(asked))
+        openers = [thread for thread in threading.enumerate() if thread.name == "edge-ecg port opener"]
+        assert openers, f"it was answered within {time.monotonic() - begin_s:.1f} s, so this shows nothing"
+    for opener in openers:
+        opener.join()
+
+
+def test_a_port_that_opens_too_late_is_closed(monkeypatch):
+    opened, go_on = [], threading.Event()
+    serial_for_url = serial.serial_for_url
+
+    def slow(*args, **kwargs):
+        go_on.wait()
+        opened.append(serial_for_url(*args, **kwargs))
+        return opened[0]
+
+    monkeypatch.setattr("serial.serial_for_url", slow)
+    with pytest.raises(LinkError, match="stopped before"):
+        open_link("loop://", cancelled=lambda: True)
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "edge-ecg port opener":
+            thread.join()
+    assert [port.is_open for port in opened] == [False]
+
+
+def test_a_board_that_stays_at_its_rate_is_told():
+    board = ScriptedBoard(hellos=[hello()])
+    board.receive_rate = board.receive
+
+    def receive(data, now_s):
+        is_rate = any(isinstance(wire.parse(p).message, wire.SetRate) for p in framing.Deframer().feed(data))
+        return hello() if is_rate else board.receive_rate(data, now_s)
+
+    board.receive = receive
+    with PtyBoard(board) as pty, pytest.raises(LinkError, match=r"not sample at 500 Hz: it stays at 360 Hz"):
+        open_link(pty.path, fs_hz=500.0)

@@ -12,6 +12,7 @@ import pytest
 
 from firmware_bridge import wire
 from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
+from firmware_bridge.faults import FaultPlan, FaultyBoard
 from firmware_bridge.lasting import Item, LastingLink, LinkChange, opener_of
 from firmware_bridge.ports import PortInfo
 from firmware_bridge.simulator import PtyBoard, VirtualBoard
@@ -105,6 +106,17 @@ def test_a_board_that_was_reset_is_told_to_have_lost_its_count(place: Path) -> N
         assert "begin anew" in back.detail
         after = blocks(items)[-1]
         assert (after.first_sample < 200, after.lost_before) == (True, 0)
+
+
+def test_a_board_that_greets_after_a_reset_is_started_again(place: Path) -> None:
+    """Its HELLO and the answer to ours are no stream that went on."""
+    board = FaultyBoard(Cable(INFO, COUNTS), FaultPlan(disconnect_every_s=0.5, disconnect_s=0.1, reset=True))
+    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
+        items = read_until(link, lambda out: changes(out).count("back") == 2 and isinstance(out[-1], RawBlock))
+        assert not any(item.kept for item in items if isinstance(item, LinkChange) and item.state == "back")
+        received, lost = link.stats().samples_received, link.stats().samples_lost
+        assert received == sum(len(b.counts) for b in blocks(items))
+        assert lost == sum(b.lost_before for b in blocks(items))
 
 
 def test_a_board_that_falls_silent_is_told_and_asked_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
