@@ -107,7 +107,8 @@ def link_line(stats: LinkStats) -> str:
     clock = "" if stats.drift_ppm is None else f", clock {stats.drift_ppm:+.0f} ppm"
     return (
         f"link      {stats.bytes_received} bytes, {stats.frames_ok} frames, {errors} bad frames, "
-        f"{stats.samples_received} samples{made}, {stats.samples_lost} lost, {stats.overruns} overruns{dropped}{back}{clock}"
+        f"{stats.samples_received} samples{made}, {stats.samples_lost} lost, "
+        f"{stats.overruns} overruns{dropped}{back}{clock}"
     )
 
 
