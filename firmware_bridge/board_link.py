@@ -13,6 +13,7 @@ from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.board_stream import BoardStream
 from firmware_bridge.boards import Board
 from firmware_bridge.reader import POLL_S, PortReader, Tap, close_port, open_port
+from firmware_bridge.recognition import recognise
 
 __all__ = ["BoardLink", "open_board"]
 
@@ -187,16 +188,11 @@ class BoardLink:
         return LinkError(f"the board went away: {self._url} is gone", "Check cable and supply")
 
     def _nothing(self, received: bytes, timeout_s: float) -> LinkError:
-        title, baud = self._board.title, self._baud
-        others = " or ".join(str(b) for b in self._board.bauds if b != baud)
+        at = f"{self._url} at {self._baud} baud"
         if not received:
-            return LinkError(
-                f"nothing comes from {self._url} at {baud} baud within {timeout_s:g} s",
-                "Is it the right port (`edge-ecg ports`), is the board powered and its firmware flashed?",
-            )
-        what = diagnosis.describe_foreign(received)
-        told = f": {what}" if what else ""
-        return LinkError(
-            f"{len(received)} bytes came from {self._url} at {baud} baud that are none of a {title}{told}",
-            f"Try --baud {others}" if others else "Is it this board? `edge-ecg boards list`, or --board auto",
-        )
+            return diagnosis.silent(self._url, f"nothing comes from {at} within {timeout_s:g} s")
+        message = f"{len(received)} bytes came from {at} that are none of a {self._board.title}"
+        seen = recognise(received, self._baud)
+        if not seen.is_sure:  # at another speed it may be this board
+            seen = recognise(received, self._baud, [self._board])
+        return diagnosis.foreign(self._url, message, seen)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -12,6 +14,8 @@ import serial
 
 from firmware_bridge import framing, wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
+from firmware_bridge.board_link import open_board
+from firmware_bridge.boards import BOARDS
 from firmware_bridge.link import open_link
 from firmware_bridge.protocols.edge import EdgeDecoder
 from firmware_bridge.reader import PortReader
@@ -224,9 +228,10 @@ OPENVIEW = (b"\x0a\xfa\x04\x00\x02\x10\x81\x20\x91\x00\x0b") * 4
     ("spoken", "words"),
     [
         (b"AT\r\n0.512,0.513,0.511\r\n", ["are not our protocol", "text that begins 'AT 0.512"]),
-        (b"\x91\xfe\x80\x7f" * 9, ["are not our protocol", "right baud rate"]),
-        (CYTON, ["looks like an OpenBCI Cyton", "--board auto"]),
-        (OPENVIEW, ["looks like a ProtoCentral board", "--board auto"]),
+        (b"\x91\xfe\x80\x7f" * 9, ["are not our protocol", "no sense at 115200 baud", "Is 115200 the right"]),
+        (b"Debian GNU/Linux 12 pi ttyS0\r\n\r\npi login: ", ["a login console", "raspi-config"]),
+        (CYTON, ["looks like OpenBCI Cyton", "--board cyton"]),
+        (OPENVIEW, ["looks like a ProtoCentral board", "edge-ecg boards list"]),
         (wire.encode(wire.Stopped(0), 0), ["speaks the protocol but does not say hello"]),
         (
             framing.encode(b"\x02\x81\0\0\x02hello"),
@@ -242,6 +247,7 @@ OPENVIEW = (b"\x0a\xfa\x04\x00\x02\x10\x81\x20\x91\x00\x0b") * 4
     ids=[
         "text",
         "noise",
+        "console",
         "cyton",
         "openview",
         "no hello",
@@ -258,6 +264,23 @@ def test_what_answers_is_no_board_of_ours(spoken, words):
     error = refused(ScriptedBoard(spoken))
     assert all(word in error for word in words), error
     assert "\n" not in error
+
+
+def test_who_else_reads_a_port_that_is_silent_is_named():
+    """Such as getty, which takes no lock."""
+    with PtyBoard(ScriptedBoard()) as pty:
+        program = "import sys, time; file = open(sys.argv[1], 'rb', 0); print(flush=True); time.sleep(600)"
+        with subprocess.Popen([sys.executable, "-c", program, pty.path], stdout=subprocess.PIPE) as other:
+            other.stdout.readline()
+            try:
+                named = rf"\(pid {other.pid}\) has the port open"
+                with pytest.raises(LinkError, match=f"nothing answers.*{named}") as caught:
+                    open_link(pty.path, handshake_timeout_s=0.0)
+                with pytest.raises(LinkError, match=f"nothing comes.*{named}"):
+                    open_board(BOARDS["hpi3"], pty.path, timeout_s=0.0)
+            finally:
+                other.kill()
+        assert "Close that program" in caught.value.hint
 
 
 def test_a_failed_handshake_gives_the_port_back():
