@@ -193,14 +193,16 @@ class LastingLink:
             else:
                 self._ended = self._ended or isinstance(item, wire.Stopped)
                 out.append(item)
-        # Frames without samples are a sign of life, too: an electrode is off, or the rate is being learnt.
-        frames = self._link.stats().frames_ok
-        if received or frames != self._frames:
-            self._heard_s, self._frames, self._stalled = time.monotonic(), frames, False
+        now_s = time.monotonic()
+        if received:
+            self._heard_s, self._stalled = now_s, False
+        elif (frames := self._link.stats().frames_ok) != self._frames:
+            # Frames without samples are a sign of life, too: an electrode is off, or the rate is being learnt.
+            self._heard_s, self._frames, self._stalled = now_s, frames, False
         if self._link.remark and not self._remarked:
             self._remarked = True
             out.append(LinkChange("rough", self._link.remark, self.info))
-        silent_s = time.monotonic() - self._heard_s
+        silent_s = now_s - self._heard_s
         if silent_s > SILENT_S:
             out.append(self._lose(f"no sample for {SILENT_S:g} s"))
         elif silent_s > STALLED_S and not self._stalled and not self._ended:

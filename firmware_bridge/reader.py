@@ -145,20 +145,28 @@ class PortReader:
         self._thread.join(timeout=2.0)
 
     def _run(self) -> None:
-        try:
-            while not self._closing.is_set():
-                data = self._port.read(max(1, min(self._port.in_waiting, CHUNK_BYTES)))
-                if not data:
-                    continue
-                host_s = time.monotonic()
-                if self._tap is not None:
-                    self._tap(data, host_s)
-                try:
-                    self._chunks.put_nowait((data, host_s))
-                except queue.Full:
-                    self.dropped_bytes += len(data)
-        except (OSError, TypeError, ValueError) as error:  # pyserial answers a dead port with any of these
-            self.failure = str(error)
+        while not self._closing.is_set() and self.failure is None:
+            data = self._gathered()
+            if not data:
+                continue
+            host_s = time.monotonic()
+            if self._tap is not None:
+                self._tap(data, host_s)
+            try:
+                self._chunks.put_nowait((data, host_s))
+            except queue.Full:
+                self.dropped_bytes += len(data)
         self._done = True
         with contextlib.suppress(queue.Full):  # wakes a waiting `get`; with a full queue nobody waits
             self._chunks.put_nowait((b"", 0.0))
+
+    def _gathered(self) -> bytes:
+        """What has come, in one: each chunk wakes another thread. Of a port that dies, what came before."""
+        data = b""
+        try:
+            data = self._port.read(1)
+            while data and len(data) < CHUNK_BYTES and (waiting := self._port.in_waiting):
+                data += self._port.read(min(waiting, CHUNK_BYTES))
+        except (OSError, TypeError, ValueError) as error:  # pyserial answers a dead port with any of these
+            self.failure = str(error)
+        return data

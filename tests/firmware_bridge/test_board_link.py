@@ -308,6 +308,24 @@ def test_a_full_queue_drops_and_counts():
     assert 0 < kept + reader.dropped_bytes <= sent
 
 
+def test_what_came_before_a_port_died_is_kept():
+    class Dying:
+        """Gives a byte, then dies."""
+
+        def read(self, n):
+            return b"x"
+
+        @property
+        def in_waiting(self):
+            raise OSError("gone")
+
+    reader = PortReader(Dying())
+    assert reader.get(5.0)[0] == b"x"
+    assert reader.get(5.0) is None
+    assert reader.exhausted
+    reader.close()
+
+
 def test_close_from_another_thread_ends_a_waiting_read():
     with PtyBoard(VirtualBoard(INFO, COUNTS, 0.001)) as board:
         link = open_link(board.path)
