@@ -75,6 +75,18 @@ def test_a_clean_session():
     check_consistent(out, decoder)
 
 
+def test_a_frame_that_comes_behind_the_end_is_late_and_another_session_is_none():
+    decoder = EdgeDecoder()
+    frames = session(5)
+    out = decoder.feed(b"".join(frames[1:4]) + stopped(5 * N, 5) + frames[4], 0.0)
+    assert (delivered(out), lost(out), decoder.late_frames) == (3 * N, 2 * N, 1)
+    # Numbers go on; the frame that was missing at the head was reckoned to the end.
+    out += decoder.feed(data(5 * N, 6) + stopped(N, 7), 0.0)
+    assert (delivered(out), lost(out)) == (4 * N, 2 * N)
+    stats = decoder.stats()
+    assert (stats.samples_received, stats.samples_lost) == (4 * N, 2 * N)
+
+
 @pytest.mark.parametrize(("flags", "lead_off"), [(0, None), (0x03, None), (0x80, False), (0x82, True), (0xC0, True)])
 def test_lead_off(flags, lead_off):
     (block,) = EdgeDecoder().feed(data(0, 0, lead_off=flags), 0.0)

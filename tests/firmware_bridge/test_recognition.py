@@ -95,6 +95,11 @@ def test_another_speed_is_noise(name: str, sent_baud: int, read_baud: int) -> No
     assert f"s {read_baud} the right baud rate?" in seen.hint
 
 
+@pytest.mark.parametrize("noise", [b"\xa0", bytes(range(256)), b"\x0a\xfa", b"\xff" * 500])
+def test_noise_is_no_board(noise: bytes) -> None:
+    assert recognise(noise, 115200).kind == "noise"
+
+
 def test_the_other_speeds_of_a_board_are_named() -> None:
     assert "try --baud 57600" in recognise(b"\x91\xfe\x80\x7f" * 9, 115200, [BOARDS["hpi3"]]).hint
 
