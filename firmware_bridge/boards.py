@@ -347,6 +347,7 @@ _ALL = (
             "At 9600 baud the line sets the rate: some 160 to 240 samples a second, by the number of digits",
             "Better: a sketch that samples by a timer, at 115200 baud",
             "A line of ! stands for a sample while an electrode is off",
+            "No scale on the wire: with SparkFun's gain of 1100, 10 bits of 5 V are 4.44 uV a count, of 3.3 V 2.93 uV",
         ),
         source="sparkfun/AD8232_Heart_Rate_Monitor 2ad29d9",
     ),
