@@ -17,8 +17,8 @@ from edge_ecg.sources.virtual import EXCERPT
 from firmware_bridge.boards import BOARDS
 from firmware_bridge.capture import About, CaptureWriter
 
-RATES_HZ = {"ad8232": 192.0, "eifwd": 100.0}
-"""Of boards that keep none."""
+RATES_HZ = {"ad8232": 192.0, "eifwd": 100.0, "spiker": 10_000.0 / 3.0}
+"""Of boards that keep none, or have one by the number of channels."""
 NOMINAL_UV = 5.0
 POLL_S = 0.016
 """How often USB adapters hand over what has come."""
