@@ -36,8 +36,8 @@ def millivolts(fs_hz: float, seconds: float) -> NDArray[np.float64]:
     return resample_poly(whole, ratio.numerator, ratio.denominator)
 
 
-def frames(name: str, seconds: float) -> Iterator[tuple[float, bytes]]:
-    """When each frame is sent, s, and its bytes; all channels hold the same."""
+def frames(name: str, seconds: float, column: int | None = None) -> Iterator[tuple[float, bytes]]:
+    """When each frame is sent, s, and its bytes; all channels hold the same, or one of them all there is."""
     board, how = BOARDS[name], stream_of(name)
     fs_hz = RATES_HZ.get(name) or board.fs_hz
     assert fs_hz is not None
@@ -47,7 +47,10 @@ def frames(name: str, seconds: float) -> Iterator[tuple[float, bytes]]:
     counts = np.clip(counts, how.lowest, how.highest).tolist()
     n = how.samples_per_frame
     for k in range(len(counts) // n):
-        rows = [[count] * how.n_leads for count in counts[k * n : (k + 1) * n]]
+        rows = [
+            [count if column in (None, at) else middle for at in range(how.n_leads)]
+            for count in counts[k * n : (k + 1) * n]
+        ]
         yield (k + 1) * n / fs_hz, how.frame(k, rows)
 
 
