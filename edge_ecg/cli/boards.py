@@ -212,7 +212,7 @@ def _stats_line(board: Board, stats: LinkStats) -> str:
 
 
 def _rate(board: Board) -> str:
-    return "-" if board.fs_hz is None else f"{board.fs_hz:g}"
+    return "-" if board.fs_hz is None else ("" if board.is_isochronous else "~") + f"{board.fs_hz:g}"
 
 
 def _scale(board: Board) -> str:
@@ -221,8 +221,8 @@ def _scale(board: Board) -> str:
 
 def _facts(board: Board) -> Iterator[tuple[str, str]]:
     """What is known of a board, as names and values."""
-    steady = "" if board.is_isochronous else ", or so: it is measured"
-    yield "rate", f"{_rate(board)} Hz{steady}" if board.fs_hz else "not known before it streams"
+    measured = "" if board.is_isochronous else ", measured as it streams"
+    yield "rate", f"{_rate(board)} Hz{measured}" if board.fs_hz else "not known before it streams"
     yield "leads", ", ".join(board.leads) or "as the board has them"
     yield "a count", f"{board.lsb_nv:.6g} nV" if board.lsb_nv else "of unknown size"
     yield (
