@@ -216,6 +216,7 @@ def test_unknown_decoder_lists_the_names():
     assert all(name in str(caught.value) for name in DECODERS)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_split_gives_the_same_blocks(draw):
     frames = session(8)
@@ -238,6 +239,7 @@ def test_one_byte_at_a_time():
     assert as_values(out) == as_values(EdgeDecoder().feed(stream, 0.0))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=5000))
 def test_after_any_garbage_the_second_good_frame_at_the_latest_is_decoded(garbage):
     decoder = EdgeDecoder()
@@ -259,7 +261,7 @@ damage = st.one_of(
 
 
 # Derandomised: one damaged frame in 65536 passes its CRC, and then this does not hold.
-@settings(derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=300, deadline=None)
 @given(st.lists(damage, max_size=12))
 def test_delivered_and_lost_is_what_was_sent(damages):
     frames = session(40)
