@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from edge_ecg.context.fibrillation import FibrillationChange, FibrillationWatch
 from edge_ecg.context.memory import PatientMemory
+from edge_ecg.context.pacing import PacingWatch
 from edge_ecg.context.rhythm.episodes import Episode
 from edge_ecg.context.rhythm.watch import FIBRILLATION, UNKNOWN, RhythmBeat, RhythmChange, RhythmWatch
 from edge_ecg.context.tracker import ContextParams
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.dsp.qrs import Detection
 from edge_ecg.front import BeatInput
-from edge_ecg.types import Classified, EpisodeEvent, LeadOffEvent, QualityEvent, RhythmEvent, StreamInfo
+from edge_ecg.types import Classified, EpisodeEvent, LeadOffEvent, PacingEvent, QualityEvent, RhythmEvent, StreamInfo
 
 __all__ = ["Labelled", "RhythmBranch", "Told"]
 
-Told = RhythmEvent | EpisodeEvent
+Told = RhythmEvent | EpisodeEvent | PacingEvent
 
 _LABELLED_S = 30.0
 """No beat is labelled as late as this: what was suspected before concerns none any more."""
@@ -39,21 +40,22 @@ Heard = Detection | FibrillationChange | Labelled | QualityEvent | LeadOffEvent
 
 
 class RhythmBranch:
-    """Watches for flutter and fibrillation and, with a model that follows the patient, for the other rhythms.
+    """Watches for flutter, fibrillation and pacing and, with a model that follows the patient, for the other rhythms.
 
     Parameters
     ----------
     stream
         What the source says of the samples.
     params
-        What the model sees of a beat: only features of the patient's own rhythm tell more than fibrillation.
+        What the model sees of a beat: only features of the patient's own rhythm tell more than fibrillation
+        and pacing.
     memory
         What is known of the patient already.
     """
 
     def __init__(self, stream: StreamInfo, params: PreprocessParams | ContextParams, memory: PatientMemory) -> None:
         self._stream = stream
-        self._signal = FibrillationWatch(stream.fs_hz)
+        self._signal, self._pacing = FibrillationWatch(stream.fs_hz), PacingWatch(stream.fs_hz)
         self._watch = None
         if isinstance(params, ContextParams):
             self._watch = RhythmWatch(stream.fs_hz, memory.irregularity, memory.share)
@@ -62,12 +64,15 @@ class RhythmBranch:
 
     def feed(self, samples_mv: NDArray[np.float64]) -> None:
         """Take the next samples of the lead, ``(n,)`` mV, all finite."""
+        self._pacing.feed(samples_mv)
         changes = self._signal.feed(samples_mv)
         self._changes += changes
         self._heard += [(change.at_index, change) for change in changes]
 
     def hear(self, at_index: int, what: Heard) -> None:
         """Take what became known with a sample; in any order within a step, which `follow` ends."""
+        if isinstance(what, Detection) and not what.reject:
+            self._pacing.push_r(what.r_pos, at_index)
         if self._watch is not None:
             self._heard.append((at_index, what))
 
@@ -77,6 +82,7 @@ class RhythmBranch:
         for at_index, what in sorted(self._heard, key=lambda heard: heard[0]):
             events += self._followed(at_index, what)
         self._heard.clear()
+        events += [PacingEvent(self._stream, c.at_index, c.sample, c.suspected) for c in self._pacing.ready()]
         changes, last_labelled = self._changes, until - _LABELLED_S * self._stream.fs_hz
         while len(changes) > 1 and max(changes[1].at_index, changes[1].sample) <= last_labelled:
             changes.popleft()
@@ -87,6 +93,7 @@ class RhythmBranch:
     def resume(self, first_index: int, n_lost: int) -> list[Told]:
         """Start again behind a gap, after all before it was followed."""
         self._signal.resume(first_index)
+        self._pacing.resume(first_index)
         return [] if self._watch is None else self._events(self._watch.gap(first_index, n_lost))
 
     def is_flutter(self, r_pos: float, at_index: int) -> bool:

@@ -19,6 +19,7 @@ __all__ = [
     "LeadOffEvent",
     "LinkEvent",
     "ModelEvent",
+    "PacingEvent",
     "QualityEvent",
     "RhythmEvent",
     "SampleBlock",
@@ -235,6 +236,16 @@ class EpisodeEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class PacingEvent:
+    """From the beat at ``sample`` on a pacemaker is suspected, or no longer; known with sample ``at_index``."""
+
+    stream: StreamInfo
+    at_index: int
+    sample: int
+    suspected: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LinkEvent:
     """The source says: ``connected``, ``ended`` (in order), ``stalled`` (nothing comes), ``lost`` (it went away),
     ``back``, ``rough`` (the times of its samples are poorly known), ``error`` (the board's own).
@@ -258,5 +269,13 @@ class ModelEvent:
 
 
 Event = (
-    Classified | GapEvent | LeadOffEvent | QualityEvent | RhythmEvent | EpisodeEvent | LinkEvent | ModelEvent
+    Classified
+    | GapEvent
+    | LeadOffEvent
+    | QualityEvent
+    | RhythmEvent
+    | EpisodeEvent
+    | PacingEvent
+    | LinkEvent
+    | ModelEvent
 )

@@ -12,6 +12,7 @@ from edge_ecg.types import (
     LeadOffEvent,
     LinkEvent,
     ModelEvent,
+    PacingEvent,
     QualityEvent,
     RhythmEvent,
 )
@@ -91,6 +92,9 @@ class ConsoleSink:
                 return self._remark(event.sample / event.stream.fs_hz, f"rhythm: {_STATES[event.state]}")
             case EpisodeEvent():
                 return self._remark(event.sample / event.stream.fs_hz, _episode(event))
+            case PacingEvent():
+                what = "suspected: labels mean little" if event.suspected else "no longer seen"
+                return self._remark(event.sample / event.stream.fs_hz, f"pacemaker {what}")
             case ModelEvent():
                 scale = "" if event.stream.calibrated else ", amplitudes not calibrated"
                 point = f" ({event.operating_point})" if event.operating_point else ""
