@@ -355,7 +355,7 @@ def test_run_knows_the_patient_again_until_told_to_forget(edge_ecg: Callable, tm
     _, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3", "--invert")
     assert n_learning(rows) == LEARNT + 1
     assert "patient   bed-3: not known yet" in err
-    assert n_learning(edge_ecg("--model", "tiny", "--patient", "bed-3")[1]) == TO_RECOGNISE, "another lead is another file"
+    assert n_learning(edge_ecg("--model", "tiny", "--patient", "bed-3")[1]) == TO_RECOGNISE, "another file"
     _, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3", "--invert", "--forget")
     assert n_learning(rows) == LEARNT + 1
     assert "forgotten" in err
