@@ -2,6 +2,8 @@
 PYTHON ?= python3
 FUZZ_RUNS ?= 20
 MINUTES ?= 10
+MEGABYTES ?= 100
+OUTAGES ?= 100
 JOBS ?= 1
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -14,7 +16,7 @@ FULL    := $(VENV)/stamp-full
 PEERS   := .venv-peers/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench detectors fuzz soak firmware release ci-deps clean
+.PHONY: help demo test lint types unit bench detectors fuzz link soak firmware release ci-deps clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -42,8 +44,13 @@ detectors: $(PEERS) ## compare beat detectors on the real databases, 30 min, or 
 	OMP_NUM_THREADS=1 .venv-peers/bin/python -m benchmarks.detectors run --jobs $(JOBS)
 	.venv-peers/bin/python -m benchmarks.detectors page
 
-fuzz: $(FULL) ## property tests with new random inputs, FUZZ_RUNS=20 times over
+fuzz: $(FULL) ## MEGABYTES=100 of garbage through each receiver, then property tests with new inputs, FUZZ_RUNS=20 times over
+	$(BIN)/python tests/fuzz_receivers.py --megabytes $(MEGABYTES)
 	for seed in $$(seq $(FUZZ_RUNS)); do $(BIN)/python -m pytest -q -m hypothesis --hypothesis-seed=$$seed || exit 1; done
+
+link: $(FULL) ## the serial link: a cable pulled OUTAGES=100 times, and its share of a core
+	$(BIN)/python -m benchmarks.reconnects --outages $(OUTAGES)
+	$(BIN)/python -m benchmarks.link_cost
 
 soak: $(FULL) ## the whole chain for MINUTES=10 at 60 x: memory, threads, files, lost samples
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)

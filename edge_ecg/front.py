@@ -47,6 +47,10 @@ class BeatInput(Protocol):
     def learning(self) -> bool:
         """Too little of the signal or of the patient was known yet."""
 
+    @property
+    def recognised(self) -> bool | None:
+        """With this beat it was clear that the patient is the one who is remembered, or another; else None."""
+
 
 class FrontEnd(Protocol):
     """Turns one lead into the inputs of a model, stretch by stretch."""

@@ -16,7 +16,7 @@ from edge_ecg.context.memory import PatientMemory
 from edge_ecg.context.saved import About, pack_memory, unpack_memory
 from edge_ecg.context.tracker import LEARNT
 from edge_ecg.errors import DataError
-from edge_ecg.types import Event, LinkEvent
+from edge_ecg.types import Event, LinkEvent, PatientEvent
 
 __all__ = ["PatientFile", "forget_patient", "patients_folder"]
 
@@ -117,6 +117,8 @@ class PatientFile:
         """Save when a minute has gone by since the last time."""
         if isinstance(event, LinkEvent):
             return
+        if isinstance(event, PatientEvent) and not event.known:
+            self._say("not the one who was kept, or other electrodes: learnt anew")
         t_s = event.at_index / event.stream.fs_hz
         if event.stream.stream != self._stream:
             self._stream, self._saved_at_s = event.stream.stream, t_s

@@ -32,6 +32,7 @@ from edge_ecg.types import (
     LeadOffEvent,
     LinkEvent,
     ModelEvent,
+    PatientEvent,
     QualityEvent,
     SampleBlock,
     StreamInfo,
@@ -48,7 +49,7 @@ _SHAPE = ("shape",)
 """Why the detector's own gate mistrusts beats: they are too unlike each other."""
 _HARDLY_KNOWN = 0.5
 """Of the confidence that a model has in itself, while it learns (it was fitted on what is known of a patient, or a
-signal, later), and while there may be no beats at all but flutter or fibrillation."""
+signal, later), and while there may be no beats at all but flutter or fibrillation, or a pacemaker's."""
 
 
 class Pipeline:
@@ -281,9 +282,9 @@ class Pipeline:
             # That it is cut short is known with the last sample there is.
             seen_index = self._next_index - 1 if b.short else b.needed_index
             self._at_index = max(self._at_index, seen_index, detection.decided_at)
-            in_flutter = self._rhythm.is_flutter(detection.r_pos, self._at_index)
-            sure = confidence * (_HARDLY_KNOWN if b.learning or in_flutter else 1.0)
-            unsure = in_flutter or sure < self._min_confidence
+            means_little = self._rhythm.means_little(detection.r_pos, self._at_index)
+            sure = confidence * (_HARDLY_KNOWN if b.learning or means_little else 1.0)
+            unsure = means_little or sure < self._min_confidence
             beat, in_noise = self._beat(b, detection, seen_index, self._at_index, unsure=unsure)
             event = Classified(
                 stream=stream,
@@ -299,6 +300,8 @@ class Pipeline:
             )
             self._rhythm.hear(self._at_index, Labelled(event, b, in_noise))
             events.append(event)
+            if b.recognised is not None:
+                events.append(PatientEvent(stream, self._at_index, beat.r_index, b.recognised))
         return events
 
     def _beat(

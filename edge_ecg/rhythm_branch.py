@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from edge_ecg.context.fibrillation import FibrillationChange, FibrillationWatch
 from edge_ecg.context.memory import PatientMemory
-from edge_ecg.context.pacing import PacingWatch
+from edge_ecg.context.pacing import PacingChange, PacingWatch
 from edge_ecg.context.rhythm.episodes import Episode
-from edge_ecg.context.rhythm.watch import FIBRILLATION, UNKNOWN, RhythmBeat, RhythmChange, RhythmWatch
+from edge_ecg.context.rhythm.watch import FIBRILLATION, PACED, UNKNOWN, RhythmBeat, RhythmChange, RhythmWatch
 from edge_ecg.context.tracker import ContextParams
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.dsp.qrs import Detection
 from edge_ecg.front import BeatInput
-from edge_ecg.types import Classified, EpisodeEvent, LeadOffEvent, PacingEvent, QualityEvent, RhythmEvent, StreamInfo
+from edge_ecg.types import Classified, EpisodeEvent, LeadOffEvent, QualityEvent, RhythmEvent, StreamInfo
 
 __all__ = ["Labelled", "RhythmBranch", "Told"]
 
-Told = RhythmEvent | EpisodeEvent | PacingEvent
+Told = RhythmEvent | EpisodeEvent
 
 _LABELLED_S = 30.0
 """No beat is labelled as late as this: what was suspected before concerns none any more."""
@@ -36,7 +36,7 @@ class Labelled(NamedTuple):
     in_noise: bool
 
 
-Heard = Detection | FibrillationChange | Labelled | QualityEvent | LeadOffEvent
+Heard = Detection | FibrillationChange | PacingChange | Labelled | QualityEvent | LeadOffEvent
 
 
 class RhythmBranch:
@@ -60,19 +60,20 @@ class RhythmBranch:
         if isinstance(params, ContextParams):
             self._watch = RhythmWatch(stream.fs_hz, memory.irregularity, memory.share)
         self._heard: list[tuple[int, Heard]] = []
-        self._changes: deque[FibrillationChange] = deque()
+        self._flutter, self._paced = _Suspicion(), _Suspicion()
+        self._told, self._suspected = UNKNOWN, frozenset[str]()
 
     def feed(self, samples_mv: NDArray[np.float64]) -> None:
         """Take the next samples of the lead, ``(n,)`` mV, all finite."""
         self._pacing.feed(samples_mv)
-        changes = self._signal.feed(samples_mv)
-        self._changes += changes
-        self._heard += [(change.at_index, change) for change in changes]
+        self._heard += self._paced.take(self._pacing.ready())
+        self._heard += self._flutter.take(self._signal.feed(samples_mv))
 
     def hear(self, at_index: int, what: Heard) -> None:
         """Take what became known with a sample; in any order within a step, which `follow` ends."""
         if isinstance(what, Detection) and not what.reject:
             self._pacing.push_r(what.r_pos, at_index)
+            self._heard += self._paced.take(self._pacing.ready())
         if self._watch is not None:
             self._heard.append((at_index, what))
 
@@ -82,10 +83,8 @@ class RhythmBranch:
         for at_index, what in sorted(self._heard, key=lambda heard: heard[0]):
             events += self._followed(at_index, what)
         self._heard.clear()
-        events += [PacingEvent(self._stream, c.at_index, c.sample, c.suspected) for c in self._pacing.ready()]
-        changes, last_labelled = self._changes, until - _LABELLED_S * self._stream.fs_hz
-        while len(changes) > 1 and max(changes[1].at_index, changes[1].sample) <= last_labelled:
-            changes.popleft()
+        for suspicion in (self._flutter, self._paced):
+            suspicion.forget(until - _LABELLED_S * self._stream.fs_hz)
         if self._watch is not None:
             events += self._events(self._watch.until(until))
         return events
@@ -96,18 +95,19 @@ class RhythmBranch:
         self._pacing.resume(first_index)
         return [] if self._watch is None else self._events(self._watch.gap(first_index, n_lost))
 
-    def is_flutter(self, r_pos: float, at_index: int) -> bool:
-        """Whether a beat lies where flutter or fibrillation is suspected, as far as was known by ``at_index``."""
-        latest_first = reversed(self._changes)
-        return next((one.suspected for one in latest_first if one.at_index <= at_index and one.sample <= r_pos), False)
+    def means_little(self, r_pos: float, at_index: int) -> bool:
+        """Whether a beat lies where fibrillation or a pacemaker is suspected, as far as was known by ``at_index``."""
+        return self._flutter.holds(r_pos, at_index) or self._paced.holds(r_pos, at_index)
 
     def _followed(self, at_index: int, what: Heard) -> Sequence[Told]:
         watch = self._watch
         if watch is None:
-            return [self._flutter(what)] if isinstance(what, FibrillationChange) else []
+            return self._without_a_patient(what)
         match what:
             case FibrillationChange():
                 return self._events(watch.fibrillation(what))
+            case PacingChange():
+                return self._events(watch.pacing(what))
             case Detection():
                 return self._events(watch.detected(what.r_pos, at_index))
             case QualityEvent():
@@ -138,6 +138,36 @@ class RhythmBranch:
                 )
         return events
 
-    def _flutter(self, change: FibrillationChange) -> RhythmEvent:
-        state = FIBRILLATION if change.suspected else UNKNOWN
-        return RhythmEvent(self._stream, change.at_index, change.sample, state, round(change.score, 4))
+    def _without_a_patient(self, what: Heard) -> list[Told]:
+        """What is told where no model follows the patient."""
+        if not isinstance(what, FibrillationChange | PacingChange):
+            return []
+        state = FIBRILLATION if isinstance(what, FibrillationChange) else PACED
+        self._suspected = self._suspected | {state} if what.suspected else self._suspected - {state}
+        now = next((state for state in (FIBRILLATION, PACED) if state in self._suspected), UNKNOWN)
+        if now == self._told:
+            return []
+        self._told = now
+        return [RhythmEvent(self._stream, what.at_index, what.sample, now, round(what.score, 4))]
+
+
+class _Suspicion:
+    """Since when something is suspected, and no longer, as far back as beats are still to be labelled."""
+
+    def __init__(self) -> None:
+        self._changes: deque[FibrillationChange | PacingChange] = deque()
+
+    def take(self, changes: Sequence[FibrillationChange | PacingChange]) -> list[tuple[int, Heard]]:
+        """Remember changes; return them with the sample with which they were known."""
+        self._changes += changes
+        return [(change.at_index, change) for change in changes]
+
+    def holds(self, r_pos: float, at_index: int) -> bool:
+        """Whether it was suspected at ``r_pos``, by what was known with ``at_index``."""
+        latest_first = reversed(self._changes)
+        return next((one.suspected for one in latest_first if one.at_index <= at_index and one.sample <= r_pos), False)
+
+    def forget(self, before: float) -> None:
+        """No beat before that sample will be asked for."""
+        while len(self._changes) > 1 and max(self._changes[1].at_index, self._changes[1].sample) <= before:
+            self._changes.popleft()

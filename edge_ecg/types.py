@@ -19,7 +19,7 @@ __all__ = [
     "LeadOffEvent",
     "LinkEvent",
     "ModelEvent",
-    "PacingEvent",
+    "PatientEvent",
     "QualityEvent",
     "RhythmEvent",
     "SampleBlock",
@@ -200,7 +200,8 @@ class RhythmEvent:
     ----------
     state
         ``sinus``, ``af_suspected``, ``atrial_suspected``, ``fibrillation_suspected`` (flutter or fibrillation of the
-        ventricles) or ``unknown``. With a model that does not follow the patient only the last two are told.
+        ventricles), ``paced_suspected`` or ``unknown``. With a model that does not follow the patient only the last
+        three are told.
     score
         0..1, how much speaks for it; 0 for ``unknown``, but where fibrillation has just gone.
     """
@@ -236,13 +237,13 @@ class EpisodeEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class PacingEvent:
-    """From the beat at ``sample`` on a pacemaker is suspected, or no longer; known with sample ``at_index``."""
+class PatientEvent:
+    """With the beat at ``sample`` it was clear whether this is the patient who is remembered; else learnt anew."""
 
     stream: StreamInfo
     at_index: int
     sample: int
-    suspected: bool
+    known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +276,7 @@ Event = (
     | QualityEvent
     | RhythmEvent
     | EpisodeEvent
-    | PacingEvent
+    | PatientEvent
     | LinkEvent
     | ModelEvent
 )

@@ -76,7 +76,29 @@ class BoardInfo:
 
 @dataclass(frozen=True, slots=True)
 class LinkStats:
-    """Counters of one link since it was opened (a snapshot)."""
+    """Counters of one link since it was opened (a snapshot).
+
+    Attributes
+    ----------
+    bytes_received, bytes_skipped
+        All that came, and what of it belonged to no good frame.
+    frames_ok, crc_errors, frame_errors
+        Good frames; those with a wrong checksum; those that were too short or long, unusable, or sent twice.
+    samples_received, samples_lost
+        Samples handed out, and samples known to be missing between them, both at the rate of `BoardInfo.fs_hz`.
+        Together they are how far the sample number advanced.
+    samples_resampled
+        Samples that a board without a steady rate sent, and of which ``samples_received`` at that rate were made (those
+        of the time in which the rate is learnt included); 0 of any other board.
+    overruns
+        Samples that the board had to drop, by its own account; they are among those lost.
+    queue_drops
+        Bytes that were not decoded in time.
+    reconnects
+        How often the board was lost and came back.
+    fs_estimate_hz, drift_ppm
+        The board's rate by the host's clock, and how much faster that is than it says; None while not known.
+    """
 
     bytes_received: int = 0
     frames_ok: int = 0
@@ -85,6 +107,7 @@ class LinkStats:
     bytes_skipped: int = 0
     samples_received: int = 0
     samples_lost: int = 0
+    samples_resampled: int = 0
     overruns: int = 0
     queue_drops: int = 0
     reconnects: int = 0

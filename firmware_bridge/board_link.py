@@ -12,11 +12,15 @@ from firmware_bridge import diagnosis
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.board_stream import BoardStream
 from firmware_bridge.boards import Board
-from firmware_bridge.reader import POLL_S, PortReader, Tap, open_port
+from firmware_bridge.reader import POLL_S, PortReader, Tap, close_port, open_port
+from firmware_bridge.recognition import recognise
 
 __all__ = ["BoardLink", "open_board"]
 
 GREETING_WITHIN_S = 2.0
+STOP_WITHIN_S = 1.0
+QUIET_S = 0.1
+"""So long nothing comes of a board that has stopped: USB adapters hand over every 16 ms."""
 KEPT_BYTES = 4096
 
 
@@ -44,10 +48,11 @@ def open_board(
     Raises
     ------
     LinkError
-        The port is missing, busy or denied; nothing comes, or nothing that this board would send.
+        The port is missing, busy or denied; nothing comes, or nothing that this board would send; or nobody waits any
+        more: the board is then not started.
     """
     baud = baud or board.bauds[0]
-    port = open_port(url, baud)
+    port = open_port(url, baud, cancelled)
     link = BoardLink(board, port, PortReader(port, tap=tap), url, baud, options)
     try:
         link.start(timeout_s, cancelled)
@@ -76,21 +81,29 @@ class BoardLink:
         self._stream = BoardStream(board, **options)
         self._early: list[RawBlock] = []
         self.is_new_session = True
-        self._closed = False
+        self._started = self._closed = False
 
     def start(self, timeout_s: float, cancelled: Callable[[], bool]) -> None:
-        """Greet and start the board, and wait for its first samples. Raises LinkError when none come."""
+        """Greet and start the board, and wait for its first samples.
+
+        Raises LinkError when none come, or nobody waits for them.
+        """
         board = self._board
         if board.greeting or board.start:
             self._wait(board.settle_s, cancelled)
         if board.greeting:
             self._write(board.greeting)
-            self._hear(board.greeting_ends, cancelled)
+            self._wait(GREETING_WITHIN_S, cancelled, board.greeting_ends)
+        if cancelled():
+            raise diagnosis.given_up(self._url)
         if board.start:
             self._write(board.start)
+            self._started = True
         received = bytearray()
         deadline_s = time.monotonic() + timeout_s + board.settle_s
-        while self._stream.info is None and time.monotonic() < deadline_s and not cancelled():
+        while self._stream.info is None and time.monotonic() < deadline_s:
+            if cancelled():
+                raise diagnosis.given_up(self._url)
             chunk = self._reader.get(POLL_S)
             if chunk is not None:
                 received += chunk[0][: KEPT_BYTES - len(received)]
@@ -104,8 +117,7 @@ class BoardLink:
     def read(self, timeout_s: float) -> list[RawBlock]:
         """What came, waiting at most `timeout_s` for something. Raises LinkError when the board went away."""
         if self._early:
-            out, self._early = self._early, []
-            return out
+            return self._taken_early()
         chunk = self._reader.get(timeout_s)
         if chunk is None and (self._closed or self._reader.exhausted):
             raise self._gone()
@@ -116,11 +128,15 @@ class BoardLink:
         return out
 
     def stop(self) -> list[RawBlock]:
-        """Stop the board where it can be stopped; what was under way."""
-        with contextlib.suppress(LinkError):
-            if self._board.stop and not self._closed:
-                self._write(self._board.stop)
-        return self._stream.flush()
+        """Stop the board where it can be stopped; what was under way. At most 1 s, never raises."""
+        out = self._taken_early()
+        self._say_stop()
+        deadline_s = time.monotonic() + STOP_WITHIN_S
+        # Of a board that cannot be stopped, what has come.
+        quiet_s = QUIET_S if self._board.stop else 0.0
+        while time.monotonic() < deadline_s and (chunk := self._reader.get(quiet_s)) is not None:
+            out += self._stream.feed(*chunk)
+        return out + self._stream.flush()
 
     def stats(self) -> LinkStats:
         """Counters since it was opened."""
@@ -132,24 +148,35 @@ class BoardLink:
         return self._stream.remark
 
     def close(self) -> None:
-        """Give the port back. May be called twice."""
+        """Stop the board if it still runs, and give the port back. May be called twice."""
         if not self._closed:
+            self._say_stop()
             self._closed = True
             self._reader.close()
-            with contextlib.suppress(OSError, TypeError, ValueError):  # a port that died may refuse
-                self._port.close()
+            close_port(self._port)
 
-    def _wait(self, seconds: float, cancelled: Callable[[], bool]) -> None:
-        deadline_s = time.monotonic() + seconds
-        while (left_s := deadline_s - time.monotonic()) > 0 and not cancelled():
-            self._reader.get(min(left_s, POLL_S))  # what it says while it boots
+    def _taken_early(self) -> list[RawBlock]:
+        out, self._early = self._early, []
+        return out
 
-    def _hear(self, ending: bytes, cancelled: Callable[[], bool]) -> None:
+    def _wait(self, seconds: float, cancelled: Callable[[], bool], ending: bytes = b"") -> None:
+        """Hear what it says for some time, while it boots or until an answer has come."""
         heard = b""
-        deadline_s = time.monotonic() + GREETING_WITHIN_S
-        while ending not in heard and time.monotonic() < deadline_s and not cancelled():
-            chunk = self._reader.get(POLL_S)
-            heard += chunk[0] if chunk is not None else b""
+        deadline_s = time.monotonic() + seconds
+        while (left_s := deadline_s - time.monotonic()) > 0 and not (ending and ending in heard):
+            if cancelled():
+                raise diagnosis.given_up(self._url)
+            chunk = self._reader.get(min(left_s, POLL_S))
+            if chunk is not None:
+                heard += chunk[0]
+            elif self._reader.exhausted:
+                raise self._gone()
+
+    def _say_stop(self) -> None:
+        if self._started and self._board.stop:
+            self._started = False
+            with contextlib.suppress(LinkError):
+                self._write(self._board.stop)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -161,16 +188,11 @@ class BoardLink:
         return LinkError(f"the board went away: {self._url} is gone", "Check cable and supply")
 
     def _nothing(self, received: bytes, timeout_s: float) -> LinkError:
-        title, baud = self._board.title, self._baud
-        others = " or ".join(str(b) for b in self._board.bauds if b != baud)
+        at = f"{self._url} at {self._baud} baud"
         if not received:
-            return LinkError(
-                f"nothing comes from {self._url} at {baud} baud within {timeout_s:g} s",
-                "Is it the right port (`edge-ecg ports`), is the board powered and its firmware flashed?",
-            )
-        what = diagnosis.describe_foreign(received)
-        told = f": {what}" if what else ""
-        return LinkError(
-            f"{len(received)} bytes came from {self._url} at {baud} baud that are none of a {title}{told}",
-            f"Try --baud {others}" if others else "Is it this board? `edge-ecg boards list`, or --board auto",
-        )
+            return diagnosis.silent(self._url, f"nothing comes from {at} within {timeout_s:g} s")
+        message = f"{len(received)} bytes came from {at} that are none of a {self._board.title}"
+        seen = recognise(received, self._baud)
+        if not seen.is_sure:  # at another speed it may be this board
+            seen = recognise(received, self._baud, [self._board])
+        return diagnosis.foreign(self._url, message, seen)

@@ -34,6 +34,7 @@ class BoardStream:
         self._runner = FreeRunner() if not board.is_isochronous or board.fs_hz is None else None
         self._silence: SilenceMeter | None = None
         self._more = 0  # samples lost beyond those that the decoder knows of
+        self._received = self._lost = 0  # samples of the blocks that were handed out, and between them
         self.info: BoardInfo | None = None
 
     def feed(self, data: bytes, host_s: float) -> list[RawBlock]:
@@ -45,10 +46,14 @@ class BoardStream:
         return self._blocks([item for item in self._decoder.flush() if isinstance(item, RawBlock)])
 
     def stats(self) -> LinkStats:
-        """Counters since it began."""
-        stats = self._decoder.stats()
-        rate = None if self._runner is None else self._runner.fs_estimate_hz
-        return dataclasses.replace(stats, samples_lost=stats.samples_lost + self._more, fs_estimate_hz=rate)
+        """Counters since it began; samples are those of the blocks that were handed out."""
+        decoded = self._decoder.stats()
+        stats = dataclasses.replace(decoded, samples_received=self._received, samples_lost=self._lost)
+        if self._runner is None:
+            return stats
+        return dataclasses.replace(
+            stats, samples_resampled=decoded.samples_received, fs_estimate_hz=self._runner.fs_estimate_hz
+        )
 
     @property
     def remark(self) -> str:
@@ -60,6 +65,12 @@ class BoardStream:
 
     def _blocks(self, blocks: list[RawBlock]) -> list[RawBlock]:
         """Blocks of one chunk as they are handed out."""
+        out = self._at_one_rate(blocks)
+        self._received += sum(len(block.counts) for block in out)
+        self._lost += sum(block.lost_before for block in out)
+        return out
+
+    def _at_one_rate(self, blocks: list[RawBlock]) -> list[RawBlock]:
         if self.info is None and blocks:
             self.info = self._info(blocks[0].counts.shape[1])
         if self._board.lead_off == "hint":
@@ -68,10 +79,11 @@ class BoardStream:
             return [out for block in blocks for out in self._resampled(self._runner, block)]
         out = []
         for k, block in enumerate(blocks):
-            more = 0 if k or self._silence is None else self._lost(blocks)
-            self._more += more
-            first, lost = block.first_sample + self._more, block.lost_before + more
-            out.append(dataclasses.replace(block, first_sample=first, lost_before=lost))
+            if not k and self._silence is not None:
+                more = self._unheard(self._silence, blocks)
+                self._more += more
+                block = dataclasses.replace(block, lost_before=block.lost_before + more)
+            out.append(dataclasses.replace(block, first_sample=block.first_sample + self._more))
         return out
 
     @staticmethod
@@ -81,9 +93,9 @@ class BoardStream:
         # An electrode is off, and with it the samples.
         return [dataclasses.replace(block, first_sample=runner.next_sample)]
 
-    def _lost(self, blocks: list[RawBlock]) -> int:
-        assert self._silence is not None
-        return self._silence.lost(sum(len(b.counts) for b in blocks), blocks[0].lost_before, blocks[0].host_s)
+    @staticmethod
+    def _unheard(silence: SilenceMeter, blocks: list[RawBlock]) -> int:
+        return silence.lost(sum(len(b.counts) for b in blocks), blocks[0].lost_before, blocks[0].host_s)
 
     def _info(self, n_leads: int) -> BoardInfo:
         board = self._board

@@ -39,7 +39,7 @@ class Board:
     source
         Where the layout comes from.
     group_delay_ms
-        How late the board's own filters make a sample.
+        How late filters make a sample: the board's own, and that of `firmware_bridge.freerun` for a fast one.
     usb_ids
         Vendor and product of its USB port where known; other devices may have the same.
     settle_s
@@ -49,7 +49,7 @@ class Board:
     start, stop
         The bytes that begin and end the stream; empty: it streams by itself.
     is_isochronous
-        Whether its own timer takes the samples. Otherwise their distance varies and must be measured.
+        Whether its own timer takes the samples, at `fs_hz`. Otherwise their rate must be measured.
     frame_bytes
         Length of a frame; None: it varies.
     counter_modulo
@@ -347,6 +347,7 @@ _ALL = (
             "At 9600 baud the line sets the rate: some 160 to 240 samples a second, by the number of digits",
             "Better: a sketch that samples by a timer, at 115200 baud",
             "A line of ! stands for a sample while an electrode is off",
+            "No scale on the wire: with SparkFun's gain of 1100, 10 bits of 5 V are 4.44 uV a count, of 3.3 V 2.93 uV",
         ),
         source="sparkfun/AD8232_Heart_Rate_Monitor 2ad29d9",
     ),
@@ -394,9 +395,12 @@ _ALL = (
         lsb_nv=None,
         lead_off="none",
         bauds=(230400, 222222),
+        group_delay_ms=20.0,
         settle_s=_ARDUINO_RESET_S,
+        is_isochronous=False,
         notes=(
-            "10 kHz divided by the number of channels (not verified)",
+            "10 kHz divided by the number of channels (not verified): the rate is measured",
+            "The delay is that of the low-pass of 100 Hz which it passes on the way to 250 Hz",
             _NO_COUNTER,
         ),
         source="BackyardBrains/Spike-Recorder, src/engine/ArduinoSerial.cpp",

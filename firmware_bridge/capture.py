@@ -29,9 +29,12 @@ _LONGEST_S = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What was captured: the protocol, where, at which speed, since when (s since 1970 UTC)."""
+    """What was captured: which board (a key of `firmware_bridge.boards.BOARDS`), where, at which speed, since when.
 
-    protocol: str
+    ``start_utc_s`` is in seconds since 1970 UTC.
+    """
+
+    board: str
     port: str
     baud: int
     start_utc_s: float
@@ -73,7 +76,7 @@ def read_about(file: BinaryIO) -> About | None:
         return None
     try:
         held = json.loads(file.readline(_LONGEST))
-        return About(str(held["protocol"]), str(held["port"]), int(held["baud"]), float(held["start_utc_s"]))
+        return About(str(held["board"]), str(held["port"]), int(held["baud"]), float(held["start_utc_s"]))
     except (ValueError, KeyError, TypeError):
         return None
 

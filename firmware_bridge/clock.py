@@ -1,4 +1,4 @@
-"""When samples were taken, by the host's clock: their numbers fitted to when they arrived."""
+"""A board's rate by the host's clock: the numbers of its samples fitted to when they arrived."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-__all__ = ["SampleClock"]
+__all__ = ["SampleClock", "can_go_on", "went_on"]
 
 BUCKET_S = 1.0
 MOST_BUCKETS = 600
@@ -16,6 +16,8 @@ LEAST_S = 60.0
 SURE_S = 0.002
 """How far above the line a second may lie and count for much."""
 ROUNDS = 8
+RATE_SLACK, SLACK_S = 1.02, 1.0
+"""How far a board's clock may be from the host's, and how long samples may lie in buffers."""
 
 
 class SampleClock:
@@ -39,7 +41,7 @@ class SampleClock:
         self._buckets: deque[tuple[int, float, float]] = deque(maxlen=MOST_BUCKETS)
         self._origin: tuple[int, float] | None = None
         self._last = 0
-        self._line: tuple[float, float] | None = None
+        self._slope: float | None = None
 
     def push(self, number: int, host_s: float) -> None:
         """Sample ``number`` and those before it had arrived by ``host_s``, monotonic. A smaller number begins anew."""
@@ -52,17 +54,17 @@ class SampleClock:
         second = int(since_s / BUCKET_S)
         if not self._buckets or self._buckets[-1][0] != second:
             self._buckets.append((second, since_s, late_s))
-            self._line = None
+            self._slope = None
         elif late_s < self._buckets[-1][2]:
             self._buckets[-1] = (second, since_s, late_s)
-            self._line = None
+            self._slope = None
 
     @property
     def drift_ppm(self) -> float | None:
         """How much faster than it says the board samples; None in its first minute."""
-        fitted = self._fitted()
+        growth = self._growth()
         # Of a fast board samples are ever less late.
-        return None if fitted is None else -1e6 * fitted[1]
+        return None if growth is None else -1e6 * growth
 
     @property
     def fs_estimate_hz(self) -> float | None:
@@ -70,17 +72,9 @@ class SampleClock:
         drift = self.drift_ppm
         return None if drift is None else self._fs_hz * (1.0 + 1e-6 * drift)
 
-    def host_s(self, number: int) -> float | None:
-        """When a sample was taken, or soonest arrived, by the host's monotonic clock; None before the first arrival."""
-        if self._origin is None:
-            return None
-        nominal_s = (number - self._origin[0]) / self._fs_hz
-        late_s, slope = self._fitted() or (min(late for _, _, late in self._buckets), 0.0)
-        return self._origin[1] + (nominal_s + late_s) / (1.0 - slope)
-
-    def _fitted(self) -> tuple[float, float] | None:
-        """Lateness at the origin, s, and how much it grows a second; of host time."""
-        if self._line is None and self._buckets and self._buckets[-1][1] - self._buckets[0][1] >= LEAST_S:
+    def _growth(self) -> float | None:
+        """How much later samples come each second, s; None too early."""
+        if self._slope is None and self._buckets and self._buckets[-1][1] - self._buckets[0][1] >= LEAST_S:
             t, late = np.array([one[1:] for one in self._buckets]).T
             weights = np.ones(len(t))
             line = np.zeros(2)
@@ -89,5 +83,15 @@ class SampleClock:
                 line = np.polyfit(t, late, 1, w=np.sqrt(weights))
                 above = np.maximum(late - np.polyval(line, t), 0.0)
                 weights = 1.0 / (1.0 + (above / SURE_S) ** 2)
-            self._line = float(line[1]), float(line[0])
-        return self._line
+            self._slope = float(line[0])
+        return self._slope
+
+
+def can_go_on(jump: int, rate_hz: float, away_s: float) -> bool:
+    """Whether a board that kept its numbers can have come ``jump`` samples further while it was away."""
+    return 0 <= jump <= rate_hz * (RATE_SLACK * away_s + SLACK_S)
+
+
+def went_on(jump: int, rate_hz: float, away_s: float) -> bool:
+    """Whether it has sampled all the time that it was away, as the jump of its numbers shows."""
+    return can_go_on(jump, rate_hz, away_s) and jump >= rate_hz * (away_s / RATE_SLACK - SLACK_S)

@@ -6,15 +6,30 @@ import contextlib
 import errno
 import grp
 import os
+import stat
 from pathlib import Path
 
 from firmware_bridge import wire
 from firmware_bridge.blocks import LinkError
+from firmware_bridge.boards import Board
 from firmware_bridge.ports import list_ports
+from firmware_bridge.recognition import Seen, recognise, version_words
 
-__all__ = ["cannot_open", "check_hello", "describe_foreign", "holders", "no_hello"]
+__all__ = [
+    "also_open",
+    "cannot_open",
+    "check_hello",
+    "foreign",
+    "given_up",
+    "holders",
+    "no_hello",
+    "rate_is_fixed",
+    "silent",
+]
 
 MAX_FS_MHZ = 100_000_000
+PTMX = ("/dev/ptmx", "/dev/pts/ptmx")
+OTHERS_HINT = "Close that program (a serial monitor, another edge-ecg, ModemManager, a login console) and try again"
 
 
 def cannot_open(url: str, error: Exception) -> LinkError:
@@ -29,6 +44,11 @@ def cannot_open(url: str, error: Exception) -> LinkError:
     if "://" not in url and not Path(url).is_char_device():
         return LinkError(f"{url} is not a serial port", "`edge-ecg ports` lists the ports there are")
     return LinkError(f"cannot open {url}: {error}", "`edge-ecg ports` lists the ports there are")
+
+
+def given_up(url: str) -> LinkError:
+    """Return the LinkError for an attempt that nobody waits for any more."""
+    return LinkError(f"stopped before {url} was heard", "Start again")
 
 
 def missing(url: str) -> LinkError:
@@ -65,7 +85,7 @@ def busy(url: str) -> LinkError:
     names = ", ".join(holders(url))
     return LinkError(
         f"{url} is in use" + (f" by {names}" if names else " by another program"),
-        "Close that program (a serial monitor, another edge-ecg, ModemManager) and try again",
+        OTHERS_HINT,
     )
 
 
@@ -99,14 +119,14 @@ def _openers(real: str) -> list[int]:
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and _has_open(name, real))
 
 
-def _has_open(pid: str, real: str) -> bool:
+def _has_open(pid: str, *files: str) -> bool:
     try:
         descriptors = os.listdir(f"/proc/{pid}/fd")
     except OSError:  # gone meanwhile, or another user's
         return False
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{pid}/fd/{descriptor}") == real:
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}") in files:
                 return True
     return False
 
@@ -135,10 +155,7 @@ def no_hello(
         Whether commands of the host were among them.
     """
     if not n_received:
-        return LinkError(
-            f"nothing answers on {url} at {baud} baud within {timeout_s:g} s",
-            "Is it the right port (`edge-ecg ports`), is the board powered and its firmware flashed?",
-        )
+        return silent(url, f"nothing answers on {url} at {baud} baud within {timeout_s:g} s")
     if echoed:
         return LinkError(f"{url} sends back what is sent to it", "Is it a loopback plug, or are TX and RX connected?")
     if spoke:
@@ -146,32 +163,34 @@ def no_hello(
             f"the board on {url} speaks the protocol but does not say hello within {timeout_s:g} s",
             "Is the line from the computer to the board (its RX) connected?",
         )
-    what = describe_foreign(received)
-    message = f"{n_received} bytes came from {url} that are not our protocol"
-    if what.startswith("looks like"):
-        return LinkError(f"{message}: this {what}", "Try --board auto; `edge-ecg boards list` shows what is known")
-    if what:
-        return LinkError(f"{message}: {what}", "Is it the right port, and the right firmware?")
-    return LinkError(message, f"Is {baud} the right baud rate, and is it the right port (`edge-ecg ports`)?")
+    return foreign(url, f"{n_received} bytes came from {url} that are not our protocol", recognise(received, baud))
 
 
-def describe_foreign(received: bytes) -> str:
-    """Return what `received` looks like: a known board ("looks like ..."), text, or "" when nobody knows."""
-    cyton = sum(
-        received[i] == 0xA0 and received[i + 32] & 0xF0 == 0xC0 and received[i + 33] == 0xA0
-        for i in range(len(received) - 33)
-    )
-    if cyton >= 2:
-        return "looks like an OpenBCI Cyton"
-    packets = received.split(b"\x0a\xfa")[1:-1]
-    if len(packets) >= 2 and sum(packet.endswith(b"\x0b") for packet in packets) >= len(packets) / 2:
-        return "looks like a ProtoCentral board (OpenView packets)"
-    text = received.decode("ascii", errors="replace")
-    printable = sum((char.isprintable() and char != "\ufffd") or char in "\r\n\t" for char in text)
-    if received and printable >= 0.9 * len(text):
-        beginning = " ".join(text.replace("\ufffd", "?").split())[:60]
-        return f"text that begins {beginning!r}"
-    return ""
+def silent(url: str, message: str) -> LinkError:
+    """Return the LinkError for a port on which nothing comes."""
+    return foreign(url, message, recognise(b"", 0))
+
+
+def foreign(url: str, message: str, seen: Seen) -> LinkError:
+    """Return the LinkError for bytes that are none of the board: what they are, and who else may read them."""
+    if seen.kind != "nothing":
+        message = f"{message}: {seen.what}"
+    others = "" if seen.is_sure else also_open(url)
+    return LinkError(f"{message}; {others}", OTHERS_HINT) if others else LinkError(message, seen.hint)
+
+
+def also_open(url: str) -> str:
+    """Return in words which other programs have a port open without its lock, and so take bytes away; "" for none."""
+    try:
+        real = os.path.realpath(url)
+        if "://" in url or not stat.S_ISCHR(os.stat(real).st_mode):
+            return ""
+    except OSError:
+        return ""
+    # Whoever made a pseudo terminal is what sits at its other end.
+    pids = [pid for pid in _openers(real) if pid != os.getpid() and not _has_open(str(pid), *PTMX)]
+    names = ", ".join(f"{_program(pid)} (pid {pid})" for pid in pids)
+    return f"{names} has the port open too and may take the bytes" if names else ""
 
 
 def check_hello(url: str, hello: wire.Hello) -> None:
@@ -189,10 +208,19 @@ def check_hello(url: str, hello: wire.Hello) -> None:
         raise LinkError(f"the board on {url} says it has {nonsense}", "Its firmware is wrong: flash it again")
 
 
+def rate_is_fixed(board: Board, fs_hz: float) -> LinkError:
+    """Return the LinkError for a board of another maker that is asked for a rate."""
+    if board.fs_hz is None:
+        rate = "keeps no rate: what it sends is brought to one"
+    else:
+        rate = f"samples at {board.fs_hz:g} Hz" if board.is_isochronous else f"samples at some {board.fs_hz:g} Hz"
+    return LinkError(
+        f"a {board.title} cannot be asked for {fs_hz:g} Hz, it {rate}",
+        "Leave --rate (link.fs_hz) away: it is for boards with our firmware",
+    )
+
+
 def other_version(url: str, version: int) -> LinkError:
     """Return the LinkError for a board of another protocol version."""
-    older = "the firmware of the board" if version < wire.VERSION else "edge-ecg"
-    return LinkError(
-        f"the board on {url} speaks version {version} of the protocol, this program speaks {wire.VERSION}",
-        f"Update {older}",
-    )
+    what, hint = version_words(version)
+    return LinkError(f"the board on {url} {what}", hint)

@@ -162,7 +162,7 @@ class FaultyBoard:
         self._plan = plan
         self._faults = FaultInjector(plan)
         self._plugged_s: float | None = None
-        self._pulled = False
+        self._pulled = self._greets = False
 
     @property
     def finished(self) -> bool:
@@ -175,7 +175,8 @@ class FaultyBoard:
 
     def advance(self, now_s: float) -> bytes:
         """What the host gets of the frames due by ``now_s``."""
-        return self._faults.feed(self.board.advance(now_s), now_s)
+        hello, self._greets = self.board.greet() if self._greets else b"", False
+        return self._faults.feed(hello + self.board.advance(now_s), now_s)
 
     def is_plugged(self, now_s: float) -> bool:
         """Whether the cable is in, by the plan; a board that is reset greets when it comes back."""
@@ -190,4 +191,5 @@ class FaultyBoard:
                 self.board.reset()
         if self._pulled and now_s >= self._plugged_s + plan.disconnect_every_s + plan.disconnect_s:
             self._pulled, self._plugged_s = False, now_s
+            self._greets = plan.reset
         return not self._pulled

@@ -22,14 +22,21 @@ GAP_S = 0.3
 """A silence of so long is a loss, not a jitter."""
 ROUGH_MS = 15.0
 """Jitter beyond which the shape of a beat suffers."""
+FAST_HZ = 1000.0
+"""Boards that send more are filtered, lest what is above half of `FS_HZ` fold into the beats."""
+CUTOFF_HZ = 100.0
+"""Of that filter, at -6 dB: 60 Hz passes, from 142 Hz on next to nothing does."""
+FILTER_DELAY_S = 0.02
+"""Of that filter: half its length."""
 
 
 class FreeRunner:
-    """Resamples a board without a clock of its own to `FS_HZ`, by linear interpolation.
+    """Resamples a board without a known rate to `FS_HZ`, by linear interpolation.
 
     Chunks arrive when the operating system lets them. A delay-locked loop of second order smooths their times (F.
     Adriaensen, Using a DLL to filter time, Linux Audio Conference 2005); the samples of a chunk lie evenly between the
-    times of two.
+    times of two. Of a board faster than `FAST_HZ` they pass a low-pass before, and come out `FILTER_DELAY_S` late:
+    ``group_delay_ms`` in `firmware_bridge.boards` counts it.
 
     Attributes
     ----------
@@ -46,6 +53,7 @@ class FreeRunner:
         self._begin_s = 0.0
         self._last: NDArray[np.float64] | None = None
         self._last_s = 0.0
+        self._low_pass: _LowPass | None = None
 
     @property
     def next_sample(self) -> int:
@@ -72,6 +80,7 @@ class FreeRunner:
         begin_s = self._end_s
         if late_s > GAP_S:
             self._end_s, self._last = block.host_s, None
+            self._filter_at(self.fs_estimate_hz)
             return self._place(block, block.host_s - n / self.fs_estimate_hz)
         omega = min(2.0 * math.pi * BANDWIDTH_HZ * n / self.fs_estimate_hz, 0.5)
         self._end_s += n / self.fs_estimate_hz + math.sqrt(2.0) * omega * late_s
@@ -94,12 +103,19 @@ class FreeRunner:
         self.fs_estimate_hz = sum(len(one.counts) for one in rest) / took_s
         self._begin_s = self._end_s = self._last_s = first.host_s
         self._first.clear()
+        self._filter_at(self.fs_estimate_hz)
         return [out for one in rest for out in self.feed(one)]
+
+    def _filter_at(self, fs_hz: float) -> None:
+        """Begin anew with the filter that a board of this rate needs."""
+        self._low_pass = _LowPass(fs_hz) if fs_hz > FAST_HZ else None
 
     def _place(self, block: RawBlock, begin_s: float) -> list[RawBlock]:
         n = len(block.counts)
         times_s = begin_s + (self._end_s - begin_s) * np.arange(1, n + 1) / n
         values = np.asarray(block.counts, np.float64)
+        if self._low_pass is not None:
+            values = self._low_pass.feed(values)
         if self._last is not None:
             times_s, values = np.append(self._last_s, times_s), np.vstack([self._last, values])
         behind = math.floor((times_s[-1] - self._begin_s) * FS_HZ) + 1
@@ -113,3 +129,21 @@ class FreeRunner:
         lost = 0 if self._next is None else first - self._next
         self._next = behind
         return [dataclasses.replace(block, counts=counts, first_sample=first, lost_before=lost)]
+
+
+class _LowPass:
+    """A windowed sinc. Before the first sample, the input is taken to have been that sample for ever."""
+
+    def __init__(self, fs_hz: float) -> None:
+        half = round(FILTER_DELAY_S * fs_hz)
+        taps = np.sinc(2.0 * CUTOFF_HZ / fs_hz * np.arange(-half, half + 1)) * np.hamming(2 * half + 1)
+        self._taps: NDArray[np.float64] = taps / taps.sum()
+        self._past: NDArray[np.float64] | None = None
+
+    def feed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Filter the next samples ``(n, n_leads)``, at least one; returns as many."""
+        n_past = len(self._taps) - 1
+        past = np.repeat(values[:1], n_past, axis=0) if self._past is None else self._past
+        values = np.vstack([past, values])
+        self._past = values[-n_past:]
+        return np.column_stack([np.convolve(column, self._taps, "valid") for column in values.T])

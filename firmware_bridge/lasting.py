@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
-from firmware_bridge import wire
+from firmware_bridge import diagnosis, wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.board_link import open_board
 from firmware_bridge.boards import BOARDS
-from firmware_bridge.clock import SampleClock
+from firmware_bridge.clock import SampleClock, can_go_on
 from firmware_bridge.link import open_link
 from firmware_bridge.ports import list_ports
 from firmware_bridge.protocols.edge import EdgeDecoder
@@ -30,8 +30,6 @@ LONGEST_WAIT_S = 1.0
 STALLED_S = 2.0
 SILENT_S = 10.0
 """Without a sample the link is opened anew: USB adapters die without a word."""
-RATE_SLACK, SLACK_S = 1.02, 1.0
-"""A board that kept its numbers has not sampled more than the host's clock allows, but for what lay in buffers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +113,12 @@ def opener_of(
     ------
     KeyError
         No board is called so.
+    LinkError
+        ``fs_hz`` is not the rate of a board of another maker, which cannot be asked for one.
     """
     known = BOARDS[board]
+    if fs_hz not in (None, known.fs_hz) and known.decoder != "edge":
+        raise diagnosis.rate_is_fixed(known, fs_hz)
     decoder: EdgeDecoder | None = None
 
     def open_edge(url: str, cancelled: Callable[[], bool]) -> OneLink:
@@ -191,14 +193,16 @@ class LastingLink:
             else:
                 self._ended = self._ended or isinstance(item, wire.Stopped)
                 out.append(item)
-        # Frames without samples are a sign of life, too: an electrode is off, or the rate is being learnt.
-        frames = self._link.stats().frames_ok
-        if received or frames != self._frames:
-            self._heard_s, self._frames, self._stalled = time.monotonic(), frames, False
+        now_s = time.monotonic()
+        if received:
+            self._heard_s, self._stalled = now_s, False
+        elif (frames := self._link.stats().frames_ok) != self._frames:
+            # Frames without samples are a sign of life, too: an electrode is off, or the rate is being learnt.
+            self._heard_s, self._frames, self._stalled = now_s, frames, False
         if self._link.remark and not self._remarked:
             self._remarked = True
             out.append(LinkChange("rough", self._link.remark, self.info))
-        silent_s = time.monotonic() - self._heard_s
+        silent_s = now_s - self._heard_s
         if silent_s > SILENT_S:
             out.append(self._lose(f"no sample for {SILENT_S:g} s"))
         elif silent_s > STALLED_S and not self._stalled and not self._ended:
@@ -251,9 +255,13 @@ class LastingLink:
             self._confirming = False
             rate_hz = self.info.fs_hz * max(1.0, self.info.time_scale)
             jump = 0 if self._expected is None else block.first_sample - self._expected
-            kept = not self._is_new and 0 <= jump <= rate_hz * (RATE_SLACK * away_s + SLACK_S)
+            kept = not self._is_new and can_go_on(jump, rate_hz, away_s)
             self._wait_s = FIRST_WAIT_S
             if not kept:
+                # What its number seems to tell as lost is none.
+                self._before = dataclasses.replace(
+                    self._before, samples_lost=self._before.samples_lost - block.lost_before
+                )
                 block = dataclasses.replace(block, lost_before=0)
                 self._clock = self._new_clock()
             detail = "back" if kept else "back, its sample numbers begin anew"

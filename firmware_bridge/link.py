@@ -12,7 +12,7 @@ from typing import Any
 from firmware_bridge import diagnosis, wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.protocols.edge import EdgeDecoder
-from firmware_bridge.reader import PortReader, Tap, open_port
+from firmware_bridge.reader import POLL_S, PortReader, Tap, close_port, open_port
 
 __all__ = ["Link", "open_link"]
 
@@ -46,7 +46,7 @@ def open_link(
     fs_hz
         Rate to ask the board for; None: as it is.
     cancelled
-        Asked now and then whether to give up.
+        Asked every tenth of a second whether to give up: a board is then not started.
     tap
         As of `PortReader`.
 
@@ -54,19 +54,19 @@ def open_link(
     ------
     LinkError
         The port is missing, busy or denied; nothing answers, or something that is no board of this protocol, or one
-        that cannot sample at ``fs_hz``.
+        that cannot sample at ``fs_hz``; or nobody waits any more.
     """
-    port = open_port(url, baud)
+    port = open_port(url, baud, cancelled)
     reader = PortReader(port, tap=tap)
     try:
         sender = _Sender(port, url)
         link = _shake_hands(sender, reader, baud, handshake_timeout_s, resumed, cancelled)
-        if resumed is None or not link.went_on():
-            link.start(fs_hz)
+        if resumed is None or not link.went_on(cancelled):
+            link.start(fs_hz, cancelled)
         return link
     except BaseException:
         reader.close()
-        _close_port(port)
+        close_port(port)
         raise
 
 
@@ -82,7 +82,9 @@ def _shake_hands(
     deadline_s = time.monotonic() + timeout_s
     ask_s = 0.0
     n_asked = 0
-    while (now_s := time.monotonic()) < deadline_s and not cancelled():
+    while (now_s := time.monotonic()) < deadline_s:
+        if cancelled():
+            raise diagnosis.given_up(url)
         if now_s >= ask_s:
             # The first time, a stream somebody left running is stopped: its end then comes before HELLO.
             if not ask_s and resumed is None:
@@ -90,7 +92,7 @@ def _shake_hands(
             sender.send(wire.HelloRequest())
             n_asked += 1
             ask_s = now_s + HELLO_EVERY_S
-        chunk = reader.get(min(ask_s, deadline_s) - now_s)
+        chunk = reader.get(min(ask_s - now_s, deadline_s - now_s, POLL_S))
         if chunk is None:
             if reader.exhausted:
                 raise _went_away(url)
@@ -157,43 +159,49 @@ class Link:
         """Nothing: a board of ours keeps its rate."""
         return ""
 
-    def start(self, fs_hz: float | None = None) -> None:
-        """Begin a session, at the rate asked for. Raises LinkError when the board cannot."""
-        if fs_hz is not None and fs_hz != self.info.fs_hz:
-            self._set_rate(fs_hz)
+    def start(self, fs_hz: float | None = None, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Begin a session, at the rate asked for. Raises LinkError when the board cannot, or nobody waits for it."""
+        if fs_hz is not None and fs_hz != self.info.fs_hz and not cancelled():
+            self._set_rate(fs_hz, cancelled)
+        if cancelled():
+            raise diagnosis.given_up(self._sender.url)
         self.send(wire.Start())
         self._ended, self.is_new_session = False, True
 
-    def _set_rate(self, fs_hz: float) -> None:
+    def _set_rate(self, fs_hz: float, cancelled: Callable[[], bool]) -> None:
         fs_mhz = round(1e3 * fs_hz)
         self.send(wire.SetRate(fs_mhz))
         why = "it does not answer"
         deadline_s = time.monotonic() + RATE_WITHIN_S
-        while (left_s := deadline_s - time.monotonic()) > 0:
-            for item in self.read(left_s):
+        while (left_s := deadline_s - time.monotonic()) > 0 and not cancelled():
+            for item in self.read(min(left_s, POLL_S)):
                 # Another HELLO may be on its way still, with the rate before.
-                if isinstance(item, wire.Hello) and item.fs_mhz == fs_mhz:
+                if isinstance(item, wire.Hello):
                     self.info = item.info
-                    return
+                    why = f"it stays at {item.info.fs_hz:g} Hz"
+                    if item.fs_mhz == fs_mhz:
+                        return
                 if isinstance(item, wire.Error):
                     why, deadline_s = item.text, 0.0
+        if cancelled():
+            return
         raise LinkError(
             f"the board on {self._sender.url} does not sample at {fs_hz:g} Hz: {why}",
             f"It samples at {self.info.fs_hz:g} Hz: ask for no other rate",
         )
 
-    def went_on(self) -> bool:
+    def went_on(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """Whether a session has been running all the time: then a frame comes every 40 ms.
 
         What came is kept for `read`, but for the end of a session that is over.
         """
         items, self._unread = self._unread, []
         deadline_s = time.monotonic() + RUNNING_WITHIN_S
-        while not any(isinstance(item, RawBlock) for item in items) and (left_s := deadline_s - time.monotonic()) > 0:
-            items += self.read(left_s)
+        while not _streams(items) and (left_s := deadline_s - time.monotonic()) > 0 and not cancelled():
+            items += self.read(min(left_s, POLL_S))
         ends = [item for item in items if isinstance(item, wire.Stopped)]
         self.unread([item for item in items if not isinstance(item, wire.Stopped)])
-        return bool(self._unread) and not ends
+        return _streams(items) and not ends
 
     def unread(self, items: Sequence[RawBlock | wire.Message]) -> None:
         """Let the next `read` begin with these."""
@@ -260,7 +268,7 @@ class Link:
                 self.send(wire.Stop())
         self._closed = True
         self._reader.close()
-        _close_port(self._sender.port)
+        close_port(self._sender.port)
 
     def __enter__(self) -> Link:
         return self
@@ -312,10 +320,9 @@ class _Sender:
             raise _went_away(self.url) from None
 
 
+def _streams(items: Sequence[RawBlock | wire.Message]) -> bool:
+    return any(isinstance(item, RawBlock) for item in items)
+
+
 def _went_away(url: str) -> LinkError:
     return LinkError(f"the board went away: {url} is gone", "Check cable and supply")
-
-
-def _close_port(port: Any) -> None:
-    with contextlib.suppress(OSError, TypeError, ValueError):  # a port that died may refuse
-        port.close()

@@ -1,4 +1,4 @@
-"""What is on a port: asked where it answers, listened to where it talks."""
+"""What is on a port: listened to, then asked."""
 
 from __future__ import annotations
 
@@ -8,21 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from firmware_bridge import diagnosis
+from firmware_bridge import diagnosis, wire
 from firmware_bridge.blocks import LinkError
 from firmware_bridge.boards import BOARDS, Board
-from firmware_bridge.link import open_link
-from firmware_bridge.protocols import open_decoder
 from firmware_bridge.reader import open_port
+from firmware_bridge.recognition import Seen, recognise
 
-__all__ = ["Found", "find_board", "probe"]
+__all__ = ["Found", "find_board", "not_found", "probe"]
 
-HELLO_WITHIN_S = 2.5
 LISTEN_S = 1.5
 ENOUGH_BYTES = 2000
-FEWEST_FRAMES = 8
-UNDERSTOOD = 0.9
-"""Share of the bytes that a decoder must make sense of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +30,20 @@ class Found:
         The speed.
     boards
         Names of the boards that would send this; several where bytes cannot tell them apart.
-    heard
-        What came, in words.
+    heard, hint
+        What came, in words, and the next step.
+    is_sure
+        Whether another speed would tell no more.
     """
 
     baud: int
     boards: tuple[str, ...]
     heard: str
+    hint: str
+    is_sure: bool
 
 
-def find_board(url: str, cancelled: Callable[[], bool] = lambda: False) -> tuple[str, int]:
+def find_board(url: str) -> tuple[str, int]:
     """Name and speed of the board on a port.
 
     Raises
@@ -52,66 +51,78 @@ def find_board(url: str, cancelled: Callable[[], bool] = lambda: False) -> tuple
     LinkError
         The port cannot be opened; nothing known was heard, or what may be several: says what was.
     """
-    found = probe(url, cancelled)
+    found = probe(url)
     last = found[-1]
     if len(last.boards) == 1:
         return last.boards[0], last.baud
+    raise not_found(url, found)
+
+
+def not_found(url: str, found: list[Found]) -> LinkError:
+    """Return the LinkError for a port on which no board was found, or several: what was heard, and the next step."""
+    last = found[-1]
     if last.boards:
         names = " or ".join(last.boards)
-        raise LinkError(f"{url} sends at {last.baud} baud what may be a {names}", "Say which with --board")
+        return LinkError(f"{url} sends at {last.baud} baud what may be a {names}", "Say which with --board")
+    if last.is_sure:
+        return LinkError(f"there is no board to read on {url}: {last.heard}", last.hint)
     told = "; ".join(f"{one.baud} baud: {one.heard}" for one in found)
-    raise LinkError(
+    others = diagnosis.also_open(url)
+    if others:
+        return LinkError(f"no known board was heard on {url}, and {others} ({told})", diagnosis.OTHERS_HINT)
+    return LinkError(
         f"no known board was heard on {url} ({told})",
         "Name it with --board: one that waits to be started (bitalino) says nothing by itself",
     )
 
 
-def probe(url: str, cancelled: Callable[[], bool] = lambda: False) -> list[Found]:
-    """What was heard at each speed that was tried, the last one first known; about 2 s a speed.
+def probe(url: str) -> list[Found]:
+    """What was heard at each speed that was tried, the last one first known; 2 to 8 s a speed.
 
     Raises
     ------
     LinkError
         The port cannot be opened.
     """
-    edge = BOARDS["edge"]
-    open_port(url, edge.bauds[0]).close()  # whether it can be opened at all is told before anything else
-    try:
-        open_link(url, edge.bauds[0], HELLO_WITHIN_S, cancelled=cancelled).close()
-        return [Found(edge.bauds[0], ("edge",), "HELLO")]
-    except LinkError:
-        pass
     found = []
     for baud in dict.fromkeys(baud for board in BOARDS.values() for baud in board.bauds):
-        if cancelled():
-            break
-        found.append(_listen(url, baud))
-        if found[-1].boards:
+        seen = _seen(url, baud, [board for board in BOARDS.values() if baud in board.bauds])
+        found.append(Found(baud, seen.boards, seen.what, seen.hint, seen.is_sure))
+        if seen.is_sure:
             break
     return found
 
 
-def _listen(url: str, baud: int) -> Found:
-    """Listen, then ask those boards that answer at this speed and say nothing by themselves."""
+def _seen(url: str, baud: int, boards: list[Board]) -> Seen:
+    """Listen first: one board is reset by its port being opened, another stops at any byte that it hears. Then ask."""
     with contextlib.closing(open_port(url, baud)) as port:
-        data = _heard(port, LISTEN_S)
-        boards = _understood(data, baud)
-        if boards or data:
-            return Found(baud, boards, _words(data))
-        for board in BOARDS.values():
-            if baud in board.bauds and board.greeting:
-                _write(port, board.greeting)
-                answer = _heard(port, LISTEN_S, until=board.greeting_ends)
-                if board.greeting_ends in answer and answer.isascii():
-                    return Found(baud, (board.name,), _words(answer))
-    return Found(baud, (), "nothing")
+        seen = recognise(_heard(port, LISTEN_S + max(board.settle_s for board in boards)), baud, boards)
+        for board in boards:
+            if not seen.is_sure:
+                seen = _asked(port, board, baud) or seen
+    return seen
 
 
-def _heard(port: Any, seconds: float, until: bytes = b"") -> bytes:
+def _asked(port: Any, board: Board, baud: int) -> Seen | None:
+    """What a board answers that says nothing by itself; None when it does not."""
+    if board.decoder == "edge":
+        _write(port, wire.encode(wire.HelloRequest(), 0))
+        seen = recognise(_heard(port, LISTEN_S, lambda data: recognise(data, baud, ()).is_sure), baud, ())
+        return seen if seen.is_sure else None
+    if not board.greeting:
+        return None
+    _write(port, board.greeting)
+    answer = _heard(port, LISTEN_S, lambda data: board.greeting_ends in data)
+    if board.greeting_ends not in answer or not answer.isascii():
+        return None
+    return Seen("board", f"{answer[:60].decode().strip()!r} came as answer", f"Try --board {board.name}", (board.name,))
+
+
+def _heard(port: Any, seconds: float, is_done: Callable[[bytes], bool] = lambda data: False) -> bytes:
     data = bytearray()
     deadline_s = time.monotonic() + seconds
     with contextlib.suppress(OSError, TypeError, ValueError):  # a port that died has said what it had to
-        while time.monotonic() < deadline_s and len(data) < ENOUGH_BYTES and not (until and until in data):
+        while time.monotonic() < deadline_s and len(data) < ENOUGH_BYTES and not is_done(bytes(data)):
             data += port.read(max(1, min(port.in_waiting, ENOUGH_BYTES)))
     return bytes(data)
 
@@ -119,24 +130,3 @@ def _heard(port: Any, seconds: float, until: bytes = b"") -> bytes:
 def _write(port: Any, data: bytes) -> None:
     with contextlib.suppress(OSError, TypeError, ValueError):
         port.write(data)
-
-
-def _understood(data: bytes, baud: int) -> tuple[str, ...]:
-    """Boards of this speed that would send ``data``."""
-    candidates = [board for board in BOARDS.values() if baud in board.bauds and board.name != "edge"]
-    return tuple(board.name for board in candidates if _share(board, data) >= UNDERSTOOD)
-
-
-def _share(board: Board, data: bytes) -> float:
-    """How much of ``data`` a board's decoder makes sense of, 0 to 1."""
-    decoder = open_decoder(board.decoder)
-    decoder.feed(data, 0.0)
-    decoder.flush()
-    stats = decoder.stats()
-    if stats.frames_ok < FEWEST_FRAMES:
-        return 0.0
-    return (1.0 - stats.bytes_skipped / len(data)) * (1.0 - stats.crc_errors / (stats.crc_errors + stats.frames_ok))
-
-
-def _words(data: bytes) -> str:
-    return diagnosis.describe_foreign(data) or f"{len(data)} bytes that nobody knows"

@@ -159,6 +159,9 @@ class VirtualBoard:
         return self._frame(wire.Stopped(self._sent))
 
     def _answer(self, frame: wire.Frame, now_s: float) -> bytes:
+        if frame.version != wire.VERSION:
+            # Whoever asks in another version learns which one is spoken here.
+            return self._frame(self._hello) if frame.code == wire.HELLO_REQUEST else b""
         match frame.message:
             case wire.HelloRequest():
                 return self._frame(self._hello)

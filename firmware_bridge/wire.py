@@ -33,6 +33,7 @@ from firmware_bridge.messages import (
 
 __all__ = [
     "BOARD_MESSAGES",
+    "HELLO_REQUEST",
     "LAYOUTS",
     "MAX_LEADS",
     "VERSION",
@@ -59,6 +60,7 @@ __all__ = [
 
 VERSION = 1
 HEADER = struct.Struct("<BBH")  # version, type, sequence
+HELLO_REQUEST = 0x01  # its type, in every version
 MAX_BODY_BYTES = framing.MAX_PAYLOAD_BYTES - HEADER.size
 MAX_LEADS = 12
 MAX_FRAME_S = 0.040
@@ -95,7 +97,7 @@ class Layout:
 
 
 LAYOUTS: tuple[Layout, ...] = (
-    Layout("HELLO_REQUEST", 0x01, HelloRequest),
+    Layout("HELLO_REQUEST", HELLO_REQUEST, HelloRequest),
     Layout("START", 0x02, Start),
     Layout("STOP", 0x03, Stop),
     Layout("STATUS_REQUEST", 0x04, StatusRequest),

@@ -17,8 +17,8 @@ from edge_ecg.sources.virtual import EXCERPT
 from firmware_bridge.boards import BOARDS
 from firmware_bridge.capture import About, CaptureWriter
 
-RATES_HZ = {"ad8232": 192.0, "eifwd": 100.0}
-"""Of boards that keep none."""
+RATES_HZ = {"ad8232": 192.0, "eifwd": 100.0, "spiker": 10_000.0 / 3.0}
+"""Of boards that keep none, or have one by the number of channels."""
 NOMINAL_UV = 5.0
 POLL_S = 0.016
 """How often USB adapters hand over what has come."""
@@ -36,8 +36,8 @@ def millivolts(fs_hz: float, seconds: float) -> NDArray[np.float64]:
     return resample_poly(whole, ratio.numerator, ratio.denominator)
 
 
-def frames(name: str, seconds: float) -> Iterator[tuple[float, bytes]]:
-    """When each frame is sent, s, and its bytes; all channels hold the same."""
+def frames(name: str, seconds: float, column: int | None = None) -> Iterator[tuple[float, bytes]]:
+    """When each frame is sent, s, and its bytes; all channels hold the same, or one of them all there is."""
     board, how = BOARDS[name], stream_of(name)
     fs_hz = RATES_HZ.get(name) or board.fs_hz
     assert fs_hz is not None
@@ -47,7 +47,10 @@ def frames(name: str, seconds: float) -> Iterator[tuple[float, bytes]]:
     counts = np.clip(counts, how.lowest, how.highest).tolist()
     n = how.samples_per_frame
     for k in range(len(counts) // n):
-        rows = [[count] * how.n_leads for count in counts[k * n : (k + 1) * n]]
+        rows = [
+            [count if column in (None, at) else middle for at in range(how.n_leads)]
+            for count in counts[k * n : (k + 1) * n]
+        ]
         yield (k + 1) * n / fs_hz, how.frame(k, rows)
 
 

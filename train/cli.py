@@ -112,7 +112,11 @@ def _train_rhythm(given: Sequence[str], seed: int, out: Path | None, threads: in
     # Neither the folder nor the number of processes changes what comes out.
     command = f"edge-ecg train --network {RHYTHM} --seed {seed}"
     with training_in(folder):
-        bundle = train_rhythm(data_root(), seed, folder, command, jobs=threads or os.cpu_count() or 1)
+        try:
+            bundle = train_rhythm(data_root(), seed, folder, command, jobs=threads or os.cpu_count() or 1)
+        except KeyboardInterrupt:
+            click.echo("what is done is kept: the same command goes on", err=True)
+            raise
     for line in summary(bundle.manifest):
         click.echo(line)
     click.echo(f"bundle: {bundle.folder}\nnext: edge-ecg models verify {shlex.quote(str(bundle.folder))}")

@@ -58,7 +58,7 @@ _MODES = {
 @click.option("--sturdy", is_flag=True, help="Noise, R jitter, gain, inverted lead too (mitdb; 2 minutes once).")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for what is written; default in EDGE_ECG_RUNS.")
 @click.option("--end-to-end", is_flag=True, help="Records through board bytes, detector and classifier (a bundle).")
-@click.option("--records", metavar="DS1|DS2|all|svdb|svdb-test|DIR", default="DS2", show_default=True,
+@click.option("--records", metavar="DS1|DS2|all|svdb|svdb-test|DIR|RECORD", default="DS2", show_default=True,
               help="End to end: which records, of mitdb where no other is said.")
 @click.option("--lead", metavar="NAME|N", help="End to end: lead; default MLII, else II, else the first.")
 @click.option("--noise", metavar="ma|bw|em|RECORD", help="End to end: noise to add by the nst protocol.")
@@ -83,6 +83,7 @@ def evaluate(ctx: click.Context, models: tuple[str, ...], end_to_end: bool, **op
       edge-ecg evaluate mitdb-baseline-int8 --split random --html --sturdy
       edge-ecg evaluate ptb-residual-patient-fold{0,1,2,3,4}-seed1 --json
       edge-ecg evaluate --end-to-end mitdb-baseline-int8 --records DS2 --noise ma --snr 12
+      edge-ecg evaluate --end-to-end rhythm --records svdb-test
     """
     given = [option for name, option in _MODES[not end_to_end].items() if _is_given(ctx, name)]
     if given:

@@ -31,7 +31,7 @@ from train.record_run import Noise, RecordRun, Task
 from train.splits import DS1, DS2
 from train.window_set import runs_root
 
-__all__ = ["RECORD_SETS", "evaluate_end_to_end", "find_records", "noise_of"]
+__all__ = ["RECORD_SETS", "evaluate_end_to_end", "find_records", "looked_at", "noise_of"]
 
 RECORD_SETS = {
     "DS1": ("mitdb", DS1),
@@ -94,12 +94,12 @@ def evaluate_end_to_end(
 
 
 def find_records(name: str) -> list[Path]:
-    """Paths without suffix of a set of `RECORD_SETS`, or of the annotated records of a folder.
+    """Paths without suffix of a set of `RECORD_SETS`, of the annotated records of a folder, or of one.
 
     Raises
     ------
     UsageError
-        Neither a set nor a folder.
+        Neither a set, a folder nor a record.
     DataError
         No record there, or one without annotations.
     """
@@ -111,10 +111,15 @@ def find_records(name: str) -> list[Path]:
             stems = [folder / str(number) for number in numbers]
     else:
         folder = Path(name).expanduser()
-        if not folder.is_dir():
-            raise UsageError(f"no records {name!r}", f"Known are {', '.join(RECORD_SETS)}; or give a folder of records")
+        is_record = folder.with_name(f"{folder.name}.hea").is_file()
+        if not is_record and not folder.is_dir():
+            raise UsageError(
+                f"no records {name!r}", f"Known are {', '.join(RECORD_SETS)}; or give a folder of records, or a record"
+            )
         index = folder / "RECORDS"
-        if index.is_file():
+        if is_record:
+            stems = [folder]
+        elif index.is_file():
             stems = [folder / record for record in index.read_text(encoding="utf-8", errors="replace").split()]
         else:
             stems = [file.with_suffix("") for file in sorted(folder.glob("*.hea"))]
@@ -241,11 +246,17 @@ def _run_name(
 
 
 def _tell_look(facts: dict[str, Any], outcome: Outcome, stems: Sequence[Path]) -> None:
-    people = only_test_people(stems[0].parent.resolve().name, [stem.name for stem in stems])
+    people = looked_at(stems)
     if people:
         point = f" ({facts['operating_point']})" if "operating_point" in facts else ""
         what = f"end to end on {facts['records']}, {facts['model']}{point}, noise {facts['noise']}; {facts['rules']}"
         append_look(what, people, outcome.figures(), facts["command"], facts["model_sha256"])
+
+
+def looked_at(stems: Sequence[Path]) -> list[str]:
+    """Which of the records are of people who only test; a folder of links is no other people."""
+    files = [stem.with_name(f"{stem.name}.hea").resolve() for stem in stems]
+    return [name for file in files for name in only_test_people(file.parent.name, [file.stem])]
 
 
 def _write(file: Path, text: str) -> None:

@@ -13,7 +13,8 @@ from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ModelError, UsageError
 from edge_ecg.infer.tflite import TfliteClassifier
 from edge_ecg.labels import LABEL_SETS
-from edge_ecg.manifest import load_bundle
+from edge_ecg.manifest import load_any
+from edge_ecg.rhythm_manifest import RhythmBundle
 from train.load import load_network
 from train.run import Recipe, RunInfo, find_run, read_run
 from train.splits import Split
@@ -121,7 +122,12 @@ def open_model(name: str) -> ScoredModel:
     """
     if any((folder / "run.json").is_file() for folder in (Path(name), runs_root() / name)):
         return _run(find_run(name))
-    bundle = load_bundle(name)
+    bundle = load_any(name)
+    if isinstance(bundle, RhythmBundle):
+        raise ModelError(
+            f"{name} follows patients: it cannot be scored by single beats",
+            f"edge-ecg evaluate --end-to-end {name} --records svdb-test",
+        )
     manifest = bundle.manifest
     classifier = TfliteClassifier(bundle)
     return ScoredModel(

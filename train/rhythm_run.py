@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -167,5 +168,7 @@ def _sha256(records: Sequence[RecordRows]) -> str:
 
 @contextmanager
 def _bar(what: str, n: int) -> Iterator[Callable[[], None]]:
+    if not sys.stderr.isatty():
+        print(f"{what}: {n} steps", file=sys.stderr, flush=True)
     with tqdm(total=n, desc=what, disable=None) as bar:
         yield lambda: bar.update() and None

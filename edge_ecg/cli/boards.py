@@ -212,7 +212,7 @@ def _stats_line(board: Board, stats: LinkStats) -> str:
 
 
 def _rate(board: Board) -> str:
-    return "-" if board.fs_hz is None else f"{board.fs_hz:g}"
+    return "-" if board.fs_hz is None else ("" if board.is_isochronous else "~") + f"{board.fs_hz:g}"
 
 
 def _scale(board: Board) -> str:
@@ -221,8 +221,8 @@ def _scale(board: Board) -> str:
 
 def _facts(board: Board) -> Iterator[tuple[str, str]]:
     """What is known of a board, as names and values."""
-    steady = "" if board.is_isochronous else ", unsteady: the distance of samples must be measured"
-    yield "rate", f"{_rate(board)} Hz{steady}" if board.fs_hz else "not known before it streams" + steady
+    measured = "" if board.is_isochronous else ", measured as it streams"
+    yield "rate", f"{_rate(board)} Hz{measured}" if board.fs_hz else "not known before it streams"
     yield "leads", ", ".join(board.leads) or "as the board has them"
     yield "a count", f"{board.lsb_nv:.6g} nV" if board.lsb_nv else "of unknown size"
     yield (
@@ -230,7 +230,7 @@ def _facts(board: Board) -> Iterator[tuple[str, str]]:
         {"none": "not told", "hint": "a hint: 1 means off, 0 means nothing", "sure": "told"}[board.lead_off],
     )
     if board.group_delay_ms:
-        yield "delay", f"{board.group_delay_ms:g} ms in the board's own filters"
+        yield "delay", f"{board.group_delay_ms:g} ms in filters"
     yield "baud", ", ".join(map(str, board.bauds))
     if board.usb_ids:
         yield "USB", ", ".join(f"{vid:04x}:{pid:04x}" for vid, pid in board.usb_ids)

@@ -35,16 +35,18 @@ def firmware() -> None:
 
 
 @firmware.command()
-@click.option("--gain", type=click.IntRange(1), default=100, show_default=True, help="Of the front end, V at A0 per V.")
+@click.option("--gain", type=click.IntRange(1), default=1100, show_default=True, help="V at A0 per V at electrodes.")
 @click.option("--port", metavar="DEV", default="/dev/ttyACM0", show_default=True, help="Where the board is plugged in.")
 @_folder
 def build(gain: int, port: str, folder: Path | None) -> None:
     """Build the firmware, and say how to write it to the board.
 
+    The gain is that of SparkFun's AD8232 board; --gain 100 is for the chip without a second stage.
+
     \b
     Example:
       edge-ecg firmware build
-      edge-ecg firmware build --gain 1100 --port /dev/ttyUSB0
+      edge-ecg firmware build --gain 100 --port /dev/ttyUSB0
     """
     folder = _resolve(folder)
     _make("avr", BUILDS_WITH, folder, f"GAIN={gain}")

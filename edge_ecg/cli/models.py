@@ -37,7 +37,12 @@ def list_models(as_json: bool) -> None:
     Example:
       edge-ecg models list --json
     """
-    manifests = [load_any(name).manifest for name in shipped_ids()]
+    manifests, broken = [], []
+    for name in shipped_ids():
+        try:
+            manifests.append(load_any(name).manifest)
+        except ModelError as error:
+            broken.append(str(error))
     if as_json:
         rows = [_row(m) if isinstance(m, ModelManifest) else _rhythm_row(m) for m in manifests]
         click.echo(json.dumps(rows, indent=2))
@@ -46,6 +51,8 @@ def list_models(as_json: bool) -> None:
     for m in manifests:
         for line in _lines(m) if isinstance(m, ModelManifest) else _rhythm_lines(m):
             click.echo(line)
+    for problem in broken:
+        click.echo(f"broken: {problem}", err=True)
 
 
 @models.command()

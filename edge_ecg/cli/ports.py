@@ -10,12 +10,12 @@ import click
 
 from firmware_bridge.blocks import LinkError
 from firmware_bridge.ports import PortInfo, list_ports
-from firmware_bridge.probe import probe
+from firmware_bridge.probe import not_found, probe
 
 
 @click.command()
 @click.argument("devices", nargs=-1, metavar="[PORT]...")
-@click.option("--probe", "is_probed", is_flag=True, help="Ask and listen what is on each; about 15 s a silent port.")
+@click.option("--probe", "is_probed", is_flag=True, help="Ask and listen what is on each; about 25 s a silent port.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list, one object a port.")
 def ports(devices: tuple[str, ...], is_probed: bool, as_json: bool) -> None:
     """List the serial ports of this machine, or those PORTs of them.
@@ -46,13 +46,14 @@ def ports(devices: tuple[str, ...], is_probed: bool, as_json: bool) -> None:
 
 
 def _probed(device: str) -> dict[str, Any]:
-    """What was heard, or why nothing could be."""
+    """What was heard, or why nothing could be, and the next step."""
     try:
         found = probe(device)
     except LinkError as error:
-        return {"boards": [], "error": str(error), "heard": []}
+        return {"boards": [], "error": str(error), "heard": [], "hint": error.hint}
     heard = [{"baud": one.baud, "boards": list(one.boards), "heard": one.heard} for one in found]
-    return {"boards": list(found[-1].boards), "error": None, "heard": heard}
+    hint = found[-1].hint if found[-1].boards else not_found(device, found).hint
+    return {"boards": list(found[-1].boards), "error": None, "heard": heard, "hint": hint}
 
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:
@@ -60,7 +61,5 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         yield told["error"]
         return
     for one in told["heard"]:
-        what = f" -> --board {' or --board '.join(one['boards'])}" if one["boards"] else ""
-        yield f"{one['baud']:>7} baud: {one['heard']}{what}"
-    if not told["boards"]:
-        yield "no known board: one that waits to be started says nothing by itself; name it with --board"
+        yield f"{one['baud']:>7} baud: {one['heard']}"
+    yield told["hint"]

@@ -103,10 +103,12 @@ def link_line(stats: LinkStats) -> str:
     errors = stats.crc_errors + stats.frame_errors
     dropped = f", {stats.queue_drops} bytes dropped unread" if stats.queue_drops else ""
     back = f", {stats.reconnects} times lost and back" if stats.reconnects else ""
+    made = f" (made of {stats.samples_resampled})" if stats.samples_resampled else ""
     clock = "" if stats.drift_ppm is None else f", clock {stats.drift_ppm:+.0f} ppm"
     return (
         f"link      {stats.bytes_received} bytes, {stats.frames_ok} frames, {errors} bad frames, "
-        f"{stats.samples_received} samples, {stats.samples_lost} lost, {stats.overruns} overruns{dropped}{back}{clock}"
+        f"{stats.samples_received} samples{made}, {stats.samples_lost} lost, "
+        f"{stats.overruns} overruns{dropped}{back}{clock}"
     )
 
 

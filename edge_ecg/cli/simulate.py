@@ -31,7 +31,7 @@ def simulate(
 
     It plays from the beginning for each program that opens it. Faults of the cable are shares of frames (drop,
     duplicate, truncate, reorder, garbage, burst, stall) or of bytes (flip), a cable that is pulled now and then
-    (disconnect_every_s, disconnect_s, reset) and more; the same seed gives the same ones.
+    (disconnect_every_s, disconnect_s, reset) and more (docs/faults.md); the same seed gives the same ones.
 
     \b
     Example:

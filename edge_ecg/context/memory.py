@@ -43,6 +43,13 @@ class PatientMemory:
         memory._was_dominant = bool(state["was_dominant"][0])
         return memory
 
+    def forget(self) -> None:
+        """Know nothing any more; who holds a part of it goes on with that."""
+        fresh = PatientMemory()
+        for part, empty in zip(self._parts().values(), fresh._parts().values(), strict=True):
+            part.restore(empty.state())
+        self._was_dominant = False
+
     def _parts(self) -> dict[str, Intervals | Shapes | Irregularity | AtrialShare]:
         return {
             "intervals": self.intervals, "shapes": self.shapes, "irregularity": self.irregularity, "share": self.share,

@@ -25,9 +25,10 @@ Samples = NDArray[np.float64]
 
 LOWEST_FS_HZ = 240.0
 """Below, a narrow QRS is as sharp as a spike."""
-N_BEATS = 64
-BEGIN_AT_LEAST, END_AT_MOST = 10, 2
-"""Spiked beats of the last `N_BEATS`: paced people have 13 to 90 % by lead, the others less than 5 %."""
+N_BEGIN, BEGIN_AT_LEAST = 64, 10
+"""So many spiked beats of the last ones begin it: paced people have 13 to 90 % by lead, the others less than 5 %."""
+N_END = 128
+"""So many beats without a spike end it."""
 OTHERS_AT_MOST = 0.35
 """Of the spike's sharpness, what the rest of the beat may have."""
 LEAST_OF_HEIGHT = 0.05
@@ -48,11 +49,15 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class PacingChange:
-    """From the beat at ``sample`` on a pacemaker is suspected, or no longer; known with sample ``at_index``."""
+    """From the beat at ``sample`` on a pacemaker is suspected, or no longer; known with sample ``at_index``.
+
+    ``score`` is the share of spiked beats among the last.
+    """
 
     at_index: int
     sample: int
     suspected: bool
+    score: float
 
 
 class PacingWatch:
@@ -73,7 +78,7 @@ class PacingWatch:
         self._around, self._rest = self._samples(_AROUND_MS), self._samples(_REST_MS)
         self._needed = self._samples(_BEHIND_R_MS) + self._rest + self._lag
         self._smooth = np.full(max(3, self._samples(_SMOOTH_MS)), 1.0 / max(3, self._samples(_SMOOTH_MS)))
-        self._spiked: deque[bool] = deque(maxlen=N_BEATS)
+        self._spiked: deque[bool] = deque(maxlen=N_END)
         self._suspected = False
         self.resume(0)
 
@@ -97,7 +102,7 @@ class PacingWatch:
     def push_r(self, r_pos: float, known_index: int) -> None:
         """Take the next R peak, in samples since the start of the stream, and the sample with which it was known."""
         if self._fs_hz >= LOWEST_FS_HZ:
-            self._pending.append((round(r_pos), known_index))
+            self._pending.append((math.floor(r_pos), known_index))
 
     def ready(self) -> list[PacingChange]:
         """The changes by the beats that were seen whole."""
@@ -108,10 +113,11 @@ class PacingWatch:
             if at < self._samples(_BEFORE_R_MS) + self._around + self._lag:
                 continue
             self._spiked.append(self._has_spike(at))
-            n_spiked = sum(self._spiked)
-            if n_spiked <= END_AT_MOST if self._suspected else n_spiked >= BEGIN_AT_LEAST:
+            last = list(self._spiked)[-N_BEGIN:]
+            if not any(self._spiked) if self._suspected else sum(last) >= BEGIN_AT_LEAST:
                 self._suspected = not self._suspected
-                changes.append(PacingChange(max(known_index, r + self._needed), r, self._suspected))
+                at_index, score = max(known_index, r + self._needed), sum(last) / len(last)
+                changes.append(PacingChange(at_index, r, self._suspected, score))
         return changes
 
     def _has_spike(self, r: int) -> bool:

@@ -152,6 +152,11 @@ class Shapes:
         lag_own = LAG if own is None else int(lags[own])
         return Sight(columns, own == dominant, own, lag_own, distance, p_wave, segment)
 
+    def joins(self, segment: Samples, least_share: float) -> bool:
+        """Whether a beat, as of `look`, would join a template that holds at least such a share of the weight."""
+        own = self.look(segment).own
+        return own is not None and bool(self._weights[own] >= least_share * self._weights[: self._n].sum())
+
     def _first(self, w: Samples, segment: Samples) -> Sight:
         """Nothing is known yet: the beat is its own dominant shape."""
         columns = dict.fromkeys(SHAPE_COLUMNS, 0.0)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edge_ecg.context.fiducial import REACH, fiducial
 from edge_ecg.context.intervals import INTERVAL_COLUMNS, LONGEST_POST_S
 from edge_ecg.context.memory import FS_HZ, PatientMemory
+from edge_ecg.context.recognition import Recognition
 from edge_ecg.context.shapes import AFTER, BEFORE, SHAPE_COLUMNS
 from edge_ecg.dsp.filters import FirStream, HighPass
 from edge_ecg.dsp.resample import Resampler
@@ -67,7 +68,10 @@ class BeatContext:
     inputs
         The features, ``(len(COLUMNS),) float32``.
     learning
-        The patient's memory held fewer than `LEARNT` intervals.
+        The patient's memory held fewer than `LEARNT` intervals, or it is not certain yet that it is this patient's.
+    recognised
+        With this beat it was clear that the patient is the one who is remembered (True), or another, who is learnt
+        anew from the next beat on (False); else None.
     needed_index
         Index of the last input sample that the features needed.
     short
@@ -81,6 +85,7 @@ class BeatContext:
     needed_index: int
     short: bool
     learning: bool
+    recognised: bool | None = None
 
 
 class _Pushed(NamedTuple):
@@ -99,13 +104,14 @@ class ContextTracker:
     fs_hz
         Rate of the samples that are fed, Hz.
     memory
-        What is known of the patient already; None: nothing.
+        What is known of the patient already; None: nothing. It is forgotten when the first beats are not the patient's.
     """
 
     def __init__(self, fs_hz: float, memory: PatientMemory | None = None) -> None:
         self._fs_hz = fs_hz
         self.longest_s = LONGEST_POST_S + 2 * _DECIDED_S
         self.memory = memory or PatientMemory()
+        self._recognition = Recognition(self.memory.shapes) if self.memory.intervals.n >= LEARNT else None
         self._rr = RrHistory(WindowShape())
         self._begin(0)
 
@@ -222,10 +228,17 @@ class ContextTracker:
         self._last_point = point
         begin = round(point) - self._ring_start - BEFORE
         segment = self._ring[begin : begin + BEFORE + AFTER + 1]
+        learning = self._recognition is not None
+        recognised = None if self._recognition is None else self._recognition.take(segment)
         features, n_past = self.memory.take(segment, pre_s, post_s)
+        if recognised is not None:
+            self._recognition = None
+        if recognised is False:
+            self.memory.forget()
         return BeatContext(
-            beat.r_pos, beat.rr_s, beat.rr_median_s, features, needed_index, short, learning=n_past < LEARNT
-        )
+            beat.r_pos, beat.rr_s, beat.rr_median_s, features, needed_index, short,
+            learning=learning or n_past < LEARNT, recognised=recognised,
+        )  # fmt: skip
 
     def _trim(self) -> None:
         if self._ring is None:

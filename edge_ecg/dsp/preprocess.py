@@ -72,6 +72,10 @@ class BeatWindow:
     short: bool
     learning: bool
 
+    @property
+    def recognised(self) -> None:
+        """Nobody is remembered here."""
+
 
 class _Pending(NamedTuple):
     r_pos: float

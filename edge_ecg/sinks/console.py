@@ -12,7 +12,7 @@ from edge_ecg.types import (
     LeadOffEvent,
     LinkEvent,
     ModelEvent,
-    PacingEvent,
+    PatientEvent,
     QualityEvent,
     RhythmEvent,
 )
@@ -25,6 +25,7 @@ _STATES = {
     "af_suspected": "atrial fibrillation suspected",
     "atrial_suspected": "sustained atrial rhythm, or very many supraventricular beats, suspected",
     "fibrillation_suspected": "VENTRICULAR FLUTTER OR FIBRILLATION SUSPECTED: labels mean little",
+    "paced_suspected": "pacemaker suspected: labels mean little",
     "unknown": "not known",
 }
 _KINDS = {"v_run": "run of ventricular beats", "s_run": "run of supraventricular beats", "pause": "pause"}
@@ -92,9 +93,9 @@ class ConsoleSink:
                 return self._remark(event.sample / event.stream.fs_hz, f"rhythm: {_STATES[event.state]}")
             case EpisodeEvent():
                 return self._remark(event.sample / event.stream.fs_hz, _episode(event))
-            case PacingEvent():
-                what = "suspected: labels mean little" if event.suspected else "no longer seen"
-                return self._remark(event.sample / event.stream.fs_hz, f"pacemaker {what}")
+            case PatientEvent():
+                what = "the one who is remembered" if event.known else "not the one who is remembered: learnt anew"
+                return self._remark(event.sample / event.stream.fs_hz, f"patient: {what}")
             case ModelEvent():
                 scale = "" if event.stream.calibrated else ", amplitudes not calibrated"
                 point = f" ({event.operating_point})" if event.operating_point else ""

@@ -18,7 +18,7 @@ from edge_ecg.types import (
     LeadOffEvent,
     LinkEvent,
     ModelEvent,
-    PacingEvent,
+    PatientEvent,
     QualityEvent,
     RhythmEvent,
     StreamInfo,
@@ -85,8 +85,8 @@ def as_json(event: Event) -> dict[str, Any]:
                 "beats": event.n_beats,
                 "length_s": round(event.length_s, 3),
             }
-        case PacingEvent():
-            return {**_head("pacing", event.stream, event.sample), "suspected": event.suspected}
+        case PatientEvent():
+            return {**_head("patient", event.stream, event.sample), "known": event.known}
         case ModelEvent():
             return {
                 **_head("model", event.stream, event.at_index),

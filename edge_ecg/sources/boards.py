@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ NOMINAL_UV_PER_LSB = 5.0
 
 @dataclass(slots=True)
 class BoardScale:
-    """Turns raw blocks of one session into sample blocks that count from 0.
+    """Turns raw blocks of one stream into sample blocks that count from 0.
 
     Parameters
     ----------
@@ -29,7 +30,8 @@ class BoardScale:
 
     info: BoardInfo
     uv_per_lsb: float | None = None
-    first_sample: int | None = None
+    _first_sample: int | None = None
+    _next_index: int = 0
 
     @property
     def mv_per_count(self) -> float:
@@ -37,6 +39,11 @@ class BoardScale:
         if self.uv_per_lsb is not None:
             return self.uv_per_lsb * 1e-3
         return NOMINAL_UV_PER_LSB * 1e-3 if self.info.lsb_nv is None else self.info.lsb_nv * 1e-6
+
+    @property
+    def rate_hz(self) -> float:
+        """Samples a second of the host's clock; infinite for a simulated board that keeps no time."""
+        return self.info.fs_hz * self.info.time_scale
 
     def stream(self, name: str, start_utc_s: float | None) -> StreamInfo:
         """The stream that these blocks make."""
@@ -51,14 +58,25 @@ class BoardScale:
             time_scale=self.info.time_scale,
         )
 
-    def begin_anew(self, raw: RawBlock, index: int) -> None:
-        """From this block on the board counts from another number: it is sample ``index`` of the stream."""
-        self.first_sample = raw.first_sample - index
+    def begin_anew(self, away_s: float) -> None:
+        """From the next block on the board counts from another number, ``away_s`` after its last sample.
+
+        Raises
+        ------
+        ValueError
+            The board keeps no time: nobody knows how many samples are missing.
+        """
+        if math.isinf(self.rate_hz):
+            raise ValueError("a board that keeps no time tells no gap")
+        self._next_index += max(0, round(away_s * self.rate_hz))
+        self._first_sample = None
 
     def block(self, raw: RawBlock) -> SampleBlock:
-        """The same samples in mV, numbered from the first one of the session."""
-        if self.first_sample is None:
-            self.first_sample = raw.first_sample - raw.lost_before
+        """The same samples in mV, numbered from the first one of the stream."""
+        if self._first_sample is None:
+            self._first_sample = raw.first_sample - raw.lost_before - self._next_index
         samples_mv = (raw.counts * self.mv_per_count).astype(np.float32)
         samples_mv.flags.writeable = False
-        return SampleBlock(samples_mv, raw.first_sample - self.first_sample, raw.lead_off, raw.host_s)
+        first_index = raw.first_sample - self._first_sample
+        self._next_index = first_index + len(samples_mv)
+        return SampleBlock(samples_mv, first_index, raw.lead_off, raw.host_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,9 +18,10 @@ from edge_ecg.sources.boards import BoardScale
 from edge_ecg.types import SampleBlock, StreamInfo
 from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
 from firmware_bridge.board_stream import BoardStream
-from firmware_bridge.boards import BOARDS
+from firmware_bridge.boards import BOARDS, Board
 from firmware_bridge.capture import About, read_about, read_chunks
-from firmware_bridge.protocols import open_decoder
+from firmware_bridge.clock import went_on
+from firmware_bridge.protocols.edge import EdgeDecoder
 from firmware_bridge.wire import Hello, Stopped
 
 __all__ = ["RawCaptureSource", "RecordSource", "open_replay"]
@@ -99,7 +102,11 @@ class RawCaptureSource:
         self._stopped = False
 
     def items(self) -> Iterator[Item | None]:
-        """A stream for each HELLO and each session, and its blocks.
+        """A stream and its blocks.
+
+        A board that was lost and came back goes on in the same stream, as in `SerialLinkSource`: what is missing is
+        what its sample numbers tell, or what the times of arrival do. Bytes alone have none: each HELLO behind samples
+        and each session is another stream.
 
         Raises
         ------
@@ -107,58 +114,79 @@ class RawCaptureSource:
             When the file cannot be read, or holds no HELLO: nothing then says what the samples are.
         """
         about = self._about()
-        if about is not None and about.protocol != "edge":
-            yield from self._items_of(about)
-            return
-        decoder = open_decoder("edge")
+        return self._items_of_ours(about) if about is None or about.board == "edge" else self._items_of(about)
+
+    def _items_of_ours(self, about: About | None) -> Iterator[Item | None]:
+        """Of a board of this project; without ``about``, nothing is known of the times at which its bytes came."""
+        decoder = EdgeDecoder(awaits_stopped=about is not None)
+        info: BoardInfo | None = None
         scale: BoardScale | None = None
-        n_streams = 0
-        ended = False
-        for data, _ in self._chunks():
-            for message in decoder.feed(data, 0.0):
-                info: BoardInfo | None = None
-                if isinstance(message, Stopped):
-                    ended = True
-                elif isinstance(message, Hello):
-                    # Behind samples, it is a board that restarted: its numbers begin anew.
-                    if scale is None or scale.first_sample is not None or scale.info != message.info:
-                        info = message.info
-                elif ended and scale is not None and isinstance(message, RawBlock):
-                    # Another session: how long the pause before it was, nobody knows.
-                    info = scale.info
-                if info is not None:
-                    scale, ended = BoardScale(info, self._uv_per_lsb), False
-                    n_streams += 1
-                    yield scale.stream(f"{self._path.stem}-{n_streams}", None)
-                if isinstance(message, RawBlock) and scale is not None:
-                    # When the bytes once arrived, the file does not say.
-                    yield replace(scale.block(message), host_s=None)
+        n_streams, next_sample, last_s = 0, 0, 0.0
+        may_be_new = False  # since the last sample something came that a reset or another session would send
+        for data, host_s in self._chunks():
+            for message in decoder.feed(data, host_s):
+                if isinstance(message, Hello):
+                    info, may_be_new = message.info, True
+                elif isinstance(message, Stopped):
+                    may_be_new = True
+                elif isinstance(message, RawBlock) and info is not None:
+                    block = message
+                    jump, away_s = block.first_sample - next_sample, host_s - last_s
+                    if scale is None or scale.info != info or (may_be_new and not _is_timed(about, scale)):
+                        # How long the pause before it was, nobody knows; or it is another board.
+                        n_streams += 1
+                        scale = BoardScale(info, self._uv_per_lsb)
+                        begin_s = host_s - len(block.counts) / scale.rate_hz
+                        start_utc_s = None if about is None else about.start_utc_s + begin_s
+                        yield scale.stream(f"{self._path.stem}-{n_streams}", start_utc_s)
+                    elif may_be_new and not went_on(jump, scale.rate_hz, away_s):
+                        scale.begin_anew(away_s)
+                        block = replace(block, lost_before=0)
+                    next_sample, last_s, may_be_new = block.first_sample + len(block.counts), host_s, False
+                    yield _without_arrival(scale.block(block))
             if self._stopped:
                 return
-        if scale is None:
+        if info is None:
             raise DataError(
                 f"{self._path} is no WFDB record and holds no HELLO of the edge-ecg protocol",
                 "Give a record (the path of its .hea), or the raw bytes of a board from its first answer on",
             )
+        if scale is None:
+            yield BoardScale(info, self._uv_per_lsb).stream(f"{self._path.stem}-1", None)
 
     def _items_of(self, about: About) -> Iterator[Item | None]:
         """Of another maker's board, by the times at which its bytes came."""
-        if about.protocol not in BOARDS:
+        if about.board not in BOARDS:
             known = "`edge-ecg boards list` shows those known"
-            raise DataError(f"{self._path} is of a board {about.protocol!r}", known)
-        board = BoardStream(BOARDS[about.protocol])
+            raise DataError(f"{self._path} is of a board {about.board!r}", known)
+        board = BoardStream(BOARDS[about.board])
         scale: BoardScale | None = None
         for data, host_s in chain(self._chunks(), [(b"", 0.0)]):
             for block in board.feed(data, host_s) if data else board.flush():
                 if scale is None and board.info is not None:
                     scale = BoardScale(board.info, self._uv_per_lsb)
-                    yield scale.stream(self._path.stem, about.start_utc_s)
+                    yield scale.stream(self._path.stem, about.start_utc_s + self._begin_s(BOARDS[about.board]))
                 if scale is not None:
-                    yield replace(scale.block(block), host_s=None)
+                    yield _without_arrival(scale.block(block))
             if self._stopped:
                 return
         if scale is None:
-            raise DataError(f"{self._path} holds no samples of a {BOARDS[about.protocol].title}", "Capture it again")
+            raise DataError(f"{self._path} holds no samples of a {BOARDS[about.board].title}", "Capture it again")
+
+    def _begin_s(self, board: Board) -> float:
+        """When the first sample came, by the least late of the first second: a decoder waits until it is sure."""
+        stream = BoardStream(board)
+        begin_s, until_s = math.inf, math.inf
+        with contextlib.suppress(DataError):
+            for data, host_s in self._chunks():
+                for block in stream.feed(data, host_s):
+                    assert stream.info is not None
+                    until_s = min(until_s, host_s + 1.0)
+                    end = block.first_sample + len(block.counts)
+                    begin_s = min(begin_s, host_s - end / stream.info.fs_hz)
+                if host_s > until_s:
+                    break
+        return begin_s if math.isfinite(begin_s) else 0.0
 
     def _about(self) -> About | None:
         try:
@@ -187,6 +215,15 @@ class RawCaptureSource:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def _is_timed(about: About | None, scale: BoardScale) -> bool:
+    return about is not None and not math.isinf(scale.rate_hz)
+
+
+def _without_arrival(block: SampleBlock) -> SampleBlock:
+    """When its bytes came tells nothing of how late the labels of a replay are."""
+    return replace(block, host_s=None)
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:

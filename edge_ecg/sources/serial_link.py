@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Iterator
 
 from edge_ecg.sources import Item
 from edge_ecg.sources.boards import BoardScale
-from edge_ecg.types import LinkEvent, SampleBlock
+from edge_ecg.types import LinkEvent
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.lasting import LastingLink, LinkChange, opener_of
 from firmware_bridge.probe import find_board
@@ -23,7 +24,8 @@ class SerialLinkSource:
     """Opens the port, shakes hands, and hands out blocks until the board stops; waits for one that goes away.
 
     A board that comes back goes on in the same stream. What is missing then is what its sample numbers tell; of a board
-    that was reset, which begins anew with them, what the host's clock tells. Another board is another stream.
+    that was reset, which begins anew with them, what the host's clock tells. Another board is another stream, and so is
+    a simulated one that keeps no time and begins anew.
 
     Parameters
     ----------
@@ -100,7 +102,7 @@ class SerialLinkSource:
                     case LinkChange():
                         yield LinkEvent(message.state, message.detail, self._stream)
                     case RawBlock():
-                        yield self._block(message)
+                        yield self._scale.block(message)
                     case Error():
                         yield LinkEvent("error", message.text, self._stream)
                     case Stopped():
@@ -109,7 +111,7 @@ class SerialLinkSource:
                         return
         for message in self._link.stop():
             if isinstance(message, RawBlock):
-                yield self._block(message)
+                yield self._scale.block(message)
         yield LinkEvent("ended", "stopped", self._stream)
 
     def stop(self) -> None:
@@ -123,27 +125,30 @@ class SerialLinkSource:
 
     def _begin(self) -> Iterator[Item]:
         info = self.info
-        self._scale, self._next_index, self._anew_at = BoardScale(info, self._uv_per_lsb), 0, -1
+        self._scale = BoardScale(info, self._uv_per_lsb)
         # The wall clock is read once: later steps of it (NTP) do not move samples.
         self._stream = self._scale.stream(secrets.token_hex(6), time.time())
         yield self._stream
         firmware = f", firmware {info.firmware}" if info.firmware else ""
-        yield LinkEvent("connected", f"{info.name}{firmware}, on {self._port}", self._stream)
+        told = f"{info.name}{firmware}, on {self._port}: {info.fs_hz:g} Hz, {_n_leads(info)}"
+        yield LinkEvent("connected", told, self._stream)
 
     def _back(self, change: LinkChange) -> Iterator[Item]:
         if change.info != self._scale.info:
-            yield LinkEvent("ended", "another board came", self._stream)
-            yield from self._begin()
-            return
-        if not change.kept:
-            missing = change.away_s * change.info.fs_hz * max(1.0, change.info.time_scale)
-            self._anew_at = self._next_index + round(missing)
-        yield LinkEvent("back", change.detail, self._stream)
+            yield from self._end("another board came")
+        elif not change.kept and math.isinf(self._scale.rate_hz):
+            yield from self._end("the board began anew, and keeps no time: nobody knows how much is missing")
+        else:
+            if not change.kept:
+                self._scale.begin_anew(change.away_s)
+            yield LinkEvent("back", change.detail, self._stream)
 
-    def _block(self, raw: RawBlock) -> SampleBlock:
-        if self._anew_at >= 0:
-            self._scale.begin_anew(raw, self._anew_at)
-            self._anew_at = -1
-        block = self._scale.block(raw)
-        self._next_index = block.first_index + len(block.samples_mv)
-        return block
+    def _end(self, why: str) -> Iterator[Item]:
+        """End the stream, begin another."""
+        yield LinkEvent("ended", why, self._stream)
+        yield from self._begin()
+
+
+def _n_leads(info: BoardInfo) -> str:
+    n = len(info.leads)
+    return f"{n} leads" if n > 1 else f"lead {info.leads[0]}"

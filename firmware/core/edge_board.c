@@ -163,7 +163,13 @@ static void answer(struct edge_board *board, const uint8_t *payload, uint16_t le
                        : type == EDGE_TYPE_SET_RATE ? EDGE_SET_RATE_FIXED_BYTES
                                                     : 0;
     /* Types from 0x80 on are a board's own: an echo must not be answered for ever. */
-    if (length < EDGE_HEADER_BYTES || payload[0] != EDGE_PROTOCOL_VERSION || (type & 0x80u) != 0) {
+    if (length < EDGE_HEADER_BYTES || (type & 0x80u) != 0) {
+        return;
+    }
+    if (payload[0] != EDGE_PROTOCOL_VERSION) {
+        if (type == EDGE_TYPE_HELLO_REQUEST) {
+            say_hello(board); /* whoever asks in another version learns which one is spoken here */
+        }
         return;
     }
     if (length != EDGE_HEADER_BYTES + n_fixed) {

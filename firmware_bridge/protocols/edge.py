@@ -58,6 +58,7 @@ class EdgeDecoder:
         self._greeted = False  # HELLO since the last sample: a smaller number is a board that was reset
         self._accounted = 0  # samples of this session delivered or reported lost
         self._last_sent: int | None = None  # in the session that ended last
+        self._stopped_sequence: int | None = None  # of the frame that told so
         self._held: RawBlock | None = None  # beyond a leap, waiting to be confirmed
         self._older_next = -1
         self._older_run = 0
@@ -84,11 +85,15 @@ class EdgeDecoder:
             self._last_sequence = frame.sequence
             self._frames_ok += 1
             if isinstance(message, wire.Data):
-                self._take_data(message, host_s, out)
+                if self._is_overtaken(frame.sequence):
+                    self.late_frames += 1
+                    self._frames_ok -= 1
+                else:
+                    self._take_data(message, host_s, out)
                 continue
             if isinstance(message, wire.Hello):
                 self._greeted = True
-                self._last_sent = None
+                self._last_sent = self._stopped_sequence = None
                 self._n_leads = message.n_leads
             elif isinstance(message, wire.Status):
                 self._overruns = message.overruns
@@ -96,6 +101,7 @@ class EdgeDecoder:
                 if self._fresh and self._awaits_stopped:
                     self._awaits_stopped = False
                     continue
+                self._stopped_sequence = frame.sequence
                 self._end_session(message.samples_sent, host_s, out)
             out.append(message)
         return out
@@ -123,6 +129,12 @@ class EdgeDecoder:
             self.foreign_version = frame.version
         elif frame.message is not None:
             self.echoed = True
+
+    def _is_overtaken(self, sequence: int) -> bool:
+        """Whether a frame was sent before the STOPPED that came already: what it holds was told as lost."""
+        if not self._fresh or self._stopped_sequence is None:
+            return False
+        return sequence - self._stopped_sequence & 0xFFFF >= 1 << 15
 
     def _take_data(self, data: wire.Data, host_s: float, out: list[RawBlock | wire.Message]) -> None:
         n, n_leads = data.counts.shape

@@ -244,6 +244,16 @@ def test_a_board_of_another_version(edge_ecg: Run, monkeypatch: pytest.MonkeyPat
     assert "version 2" in one_error(err)
 
 
+@pytest.mark.parametrize("command", [("run",), ("capture", "a.ecgcap")])
+def test_a_board_of_another_maker_is_not_asked_for_a_rate(
+    edge_ecg: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("EDGE_ECG__LINK__FS_HZ", "500")
+    code, _, err = edge_ecg(*command, "--port", "/dev/null", "--board", "cyton")
+    assert code == 4
+    assert "it samples at 250 Hz" in one_error(err)
+
+
 def test_a_mistake_is_told_before_anything_streams(edge_ecg: Run) -> None:
     with PtyBoard(board_of_record(EXCERPT, 1e6)) as board:
         for flags, text in (

@@ -15,7 +15,7 @@ from edge_ecg.sources.virtual import EXCERPT
 from firmware_bridge.boards import BOARDS
 
 SECONDS = 30.0
-NAMES = sorted(BOARDS.keys() - {"edge", "spiker"})
+NAMES = sorted(BOARDS.keys() - {"edge"})
 
 
 def heard(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[list[dict], str]:

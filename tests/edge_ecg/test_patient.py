@@ -20,6 +20,7 @@ from rhythm_bundles import classifier_of, write_rhythm
 from edge_ecg.cli.main import run
 from edge_ecg.config import PatientSettings
 from edge_ecg.context.memory import PatientMemory
+from edge_ecg.context.recognition import N_BEATS
 from edge_ecg.context.saved import About, pack_memory, unpack_memory
 from edge_ecg.context.tracker import CONTEXT_VERSION, LEARNT
 from edge_ecg.errors import DataError
@@ -27,6 +28,7 @@ from edge_ecg.infer.rhythm import RhythmClassifier
 from edge_ecg.io import read_record
 from edge_ecg.patient import SAVE_EVERY_S, PatientFile, forget_patient
 from edge_ecg.runner import Runner
+from edge_ecg.sinks.jsonl import as_json
 from edge_ecg.sources.replay import open_replay
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
 from edge_ecg.types import Classified, Event, GapEvent, LinkEvent, StreamInfo
@@ -47,6 +49,25 @@ class Kept:
     def emit(self, event: Event) -> None:
         if isinstance(event, Classified):
             self.beats.append(event)
+
+    def close(self) -> None:
+        pass
+
+
+TO_RECOGNISE = N_BEATS // 2
+"""Beats that are like what was kept, until the patient is taken for the one who is known."""
+
+
+class JsonRows:
+    """Keeps the lines."""
+
+    lasting = False
+
+    def __init__(self) -> None:
+        self.rows: list[dict] = []
+
+    def emit(self, event: Event) -> None:
+        self.rows.append(as_json(event))
 
     def close(self) -> None:
         pass
@@ -108,16 +129,32 @@ def test_a_second_run_knows_the_patient(device: Device) -> None:
     assert device.told == ["patient   bed-3: taken up as known 2.0 h ago; --forget starts anew"]
     assert pack_memory(again.memory, ABOUT) == pack_memory(first.memory, ABOUT)
     known = device.run(again)
-    assert not any("learning" in b.beat.flags for b in known)
+    assert sum("learning" in b.beat.flags for b in known) == TO_RECOGNISE
     assert [b.beat.r_index for b in known] == [b.beat.r_index for b in beats]
-    assert known[3].confidence > beats[3].confidence
+    assert known[TO_RECOGNISE + 3].confidence > beats[TO_RECOGNISE + 3].confidence
     assert list(device.file.parent.iterdir()) == [device.file], "nothing half written stays"
     assert device.file.parent.stat().st_mode & 0o077 == 0, "patients are nobody else's business"
 
 
+def test_another_person_is_noticed_and_learnt_anew(device: Device, data_dir: Path) -> None:
+    kept = device.patient()
+    Runner(open_replay(data_dir / "mitdb" / "100"), device.classifier, [kept], memory=kept.memory).run()
+    again, beats, told = device.patient(), Kept(), JsonRows()
+    sinks = [beats, told, again]
+    runner = Runner(open_replay(data_dir / "mitdb" / "214"), device.classifier, sinks, memory=again.memory)
+    runner.run()
+    assert "not the one who was kept, or other electrodes: learnt anew" in device.told[-1]
+    (row,) = [row for row in told.rows if row["type"] == "patient"]
+    assert row["known"] is False
+    at = next(i for i, beat in enumerate(beats.beats) if beat.beat.r_index == row["sample"])
+    assert at < N_BEATS
+    assert all("learning" in beat.beat.flags for beat in beats.beats[: at + LEARNT])
+    assert not any("learning" in beat.beat.flags for beat in beats.beats[at + LEARNT + 2 :])
+
+
 def test_a_runner_without_a_patient_begins_anew_with_each_stream(device: Device) -> None:
     memory = PatientMemory()
-    for n_learning in (LEARNT + 1, 0):
+    for n_learning in (LEARNT + 1, TO_RECOGNISE):
         kept = Kept()
         Runner(open_replay(EXCERPT), device.classifier, [kept], memory=memory).run()
         assert sum("learning" in b.beat.flags for b in kept.beats) == n_learning
@@ -313,12 +350,12 @@ def test_run_knows_the_patient_again_until_told_to_forget(edge_ecg: Callable, tm
     assert "patient   bed-3: not known yet" in err
     assert file.exists()
     code, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3")
-    assert (code, n_learning(rows)) == (0, 0)
+    assert (code, n_learning(rows)) == (0, TO_RECOGNISE)
     assert "patient   bed-3: taken up as known " in err
     _, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3", "--invert")
     assert n_learning(rows) == LEARNT + 1
     assert "patient   bed-3: not known yet" in err
-    assert n_learning(edge_ecg("--model", "tiny", "--patient", "bed-3")[1]) == 0, "another lead is another file"
+    assert n_learning(edge_ecg("--model", "tiny", "--patient", "bed-3")[1]) == TO_RECOGNISE, "another file"
     _, rows, err = edge_ecg("--model", "tiny", "--patient", "bed-3", "--invert", "--forget")
     assert n_learning(rows) == LEARNT + 1
     assert "forgotten" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,6 +27,8 @@ from edge_ecg.sources.virtual import EXCERPT, board_of_record
 from edge_ecg.types import LinkEvent, SampleBlock, StreamInfo
 from firmware_bridge import wire
 from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
+from firmware_bridge.capture import About, CaptureWriter
+from firmware_bridge.lasting import LastingLink, LinkChange, opener_of
 from firmware_bridge.simulator import PtyBoard, VirtualBoard
 
 Make = Callable[[], Source]
@@ -321,3 +324,112 @@ def test_a_board_is_waited_for_only_so_long(record: Path, tmp_path: Path) -> Non
             for _ in items:
                 pass
         source.close()
+
+
+def test_a_simulated_board_without_time_that_is_reset_is_another_stream(record: Path, tmp_path: Path) -> None:
+    """How much is missing nobody can say: of a board that keeps no time, not even the clock."""
+    known = board_of_record(record, None)
+    board = Cable(known.info, read_record(record).counts - 1024, None, loop=True)
+    place = tmp_path / "board"
+    with PtyBoard(board, place):
+        source = SerialLinkSource(str(place))
+        streams, resets = [], 0
+        for item in source.items():
+            if isinstance(item, StreamInfo):
+                streams.append(item.stream)
+            elif isinstance(item, LinkEvent) and item.state == "lost":
+                board.reset()
+                board.plugged = True
+            elif isinstance(item, SampleBlock) and len(streams) == 2:
+                assert item.first_index < N
+                break
+            elif isinstance(item, SampleBlock) and not resets:
+                resets, board.plugged = 1, False
+        source.close()
+
+
+def test_the_log_says_how_fast_the_board_samples(record: Path) -> None:
+    with PtyBoard(board_of_record(record, 1e6)) as board:
+        source = SerialLinkSource(board.path)
+        (connected,) = [i for i in source.items() if isinstance(i, LinkEvent) and i.state == "connected"]
+        source.close()
+    assert connected.detail.endswith("360 Hz, 2 leads")
+
+
+def captured(file: Path, place: Path, board: Cable, resets: tuple[bool, ...]) -> tuple[list[RawBlock], list[float]]:
+    """A capture of a board whose cable is pulled; gives what was heard, and how long the board was away each time."""
+    about = About("edge", str(place), 115200, 1e9)
+    heard: list[RawBlock] = []
+    away_s: list[float] = []
+    lost: list[LinkChange] = []
+    with file.open("wb") as out, PtyBoard(board, place):
+        tap = CaptureWriter(out, about, time.monotonic()).write
+        with LastingLink(str(place), opener_of(tap=tap)) as link:
+
+            def read_until(done: Callable[[], bool]) -> None:
+                while not done():
+                    for item in link.read(0.05):
+                        if isinstance(item, RawBlock):
+                            heard.append(item)
+                        elif isinstance(item, LinkChange) and item.state == "lost":
+                            lost.append(item)
+                        elif isinstance(item, LinkChange) and item.state == "back":
+                            away_s.append(item.away_s)
+
+            for is_reset in resets:
+                read_until(lambda: bool(heard))
+                n_before = len(lost), len(away_s), len(heard)
+                board.plugged = False
+                read_until(lambda n=n_before: len(lost) > n[0])
+                if is_reset:
+                    board.reset()
+                board.plugged = True
+                read_until(lambda n=n_before: len(away_s) > n[1] and len(heard) > n[2] + 3)
+            heard += [item for item in link.stop() if isinstance(item, RawBlock)]
+    return heard, away_s
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_a_capture_of_a_board_that_was_lost_is_one_stream_with_a_gap(tmp_path: Path, is_reset: bool) -> None:
+    counts = np.arange(100_000)[:, None]
+    board = Cable(BoardInfo("b", "1", "adc", 500.0, ("I",), 1e6, 1.0, 1), counts, 1.0)
+    heard, away_s = captured(tmp_path / "a.ecgcap", tmp_path / "board", board, (is_reset, is_reset))
+    items = list(open_replay(tmp_path / "a.ecgcap").items())
+    (stream,) = [item for item in items if isinstance(item, StreamInfo)]
+    assert stream.start_utc_s == pytest.approx(1e9, abs=2.0)
+    blocks = [item for item in items if isinstance(item, SampleBlock)]
+    assert sum(len(b.samples_mv) for b in blocks) == sum(len(b.counts) for b in heard)
+    ends = [0, *(b.first_index + len(b.samples_mv) for b in blocks)]
+    gaps = [b.first_index - end for b, end in zip(blocks, ends, strict=False) if b.first_index > end]
+    if is_reset:
+        assert np.array(gaps) / 500.0 == pytest.approx(np.array(away_s), abs=0.1)
+    else:
+        assert gaps == [b.lost_before for b in heard if b.lost_before]
+        for b in blocks:
+            np.testing.assert_array_equal(b.samples_mv[:, 0], b.first_index + np.arange(len(b.samples_mv)))
+
+
+def test_a_session_that_begins_after_a_pause_is_placed_by_the_time_of_its_arrival(tmp_path: Path) -> None:
+    """A board greets, answers STOP with the count of a session before, streams for a second, and again after ten."""
+    board = VirtualBoard(BoardInfo("b", "1", "adc", 500.0, ("I",), 1e6, 1.0, 1), np.arange(100_000)[:, None])
+    held = io.BytesIO()
+    writer = CaptureWriter(held, About("edge", "/dev/ttyUSB0", 115200, 1e9), 0.0)
+    board.receive(wire.encode(wire.Start(), 0), -2.0)
+    board.advance(-1.0)
+    board.receive(wire.encode(wire.Stop(), 1), -1.0)
+    writer.write(board.greet(), 0.0)
+    told = {2: (wire.Stop(), wire.HelloRequest(), wire.Start()), 12: (wire.Stop(),), 112: (wire.Start(),)}
+    for k in range(125):
+        at_s = 0.1 * k
+        said = board.advance(at_s)
+        said += b"".join(board.receive(wire.encode(command, 0), at_s) for command in told.get(k, ()))
+        if said:
+            writer.write(said, at_s)
+    (tmp_path / "a.ecgcap").write_bytes(held.getvalue())
+    items = list(open_replay(tmp_path / "a.ecgcap").items())
+    (stream,) = [item for item in items if isinstance(item, StreamInfo)]
+    assert stream.start_utc_s == pytest.approx(1e9 + 0.2, abs=0.1)
+    blocks = [item for item in items if isinstance(item, SampleBlock)]
+    ends = [0, *(b.first_index + len(b.samples_mv) for b in blocks)]
+    (gap,) = [b.first_index - end for b, end in zip(blocks, ends, strict=False) if b.first_index > end]
+    assert gap / 500.0 == pytest.approx(10.0, abs=0.2)

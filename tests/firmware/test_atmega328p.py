@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt
 
 from edge_ecg.infer import open_classifier
 from edge_ecg.io import read_record
@@ -22,8 +23,9 @@ from edge_ecg.types import SampleBlock
 from firmware_bridge import wire
 from firmware_bridge.blocks import RawBlock
 
-GAIN = 100
-MID_SUPPLY_MV = 2500
+GAIN = 1100
+FRONT_END_MV = 3300
+"""Supply of the AD8232, so what its output can reach; it rests at half of that."""
 LSB_UV = 5e6 / 1024 / GAIN
 
 Open = Callable[..., Any]
@@ -34,6 +36,13 @@ def signal_file(path: Path, fs_hz: float, pin_mv: NDArray[np.floating], lead_off
     rows = [f"{mv} {(lead_off or {}).get(at, '')}" for at, mv in enumerate(np.rint(pin_mv).astype(int))]
     path.write_text(f"fs_hz {fs_hz:g}\n" + "\n".join(rows) + "\n", encoding="ascii")
     return path
+
+
+def front_end(electrode_mv: NDArray[np.floating], fs_hz: float) -> NDArray[np.floating]:
+    """What SparkFun's board puts out: two poles at 0.5 Hz, amplified about half of its supply, cut off at both ends."""
+    steady_mv = electrode_mv - electrode_mv[: round(fs_hz)].mean()
+    passed_mv = sosfilt(butter(2, 0.5, "high", fs=fs_hz, output="sos"), steady_mv)
+    return np.clip(FRONT_END_MV / 2 + GAIN * passed_mv, 0, FRONT_END_MV)
 
 
 @pytest.fixture(name="simulate", scope="module")
@@ -64,7 +73,7 @@ def streamed(board: Any, n_samples: int) -> list[RawBlock]:
 
 
 def test_it_says_what_it_is(simulate: Open, tmp_path: Path) -> None:
-    with simulate(signal_file(tmp_path / "flat", 1, np.array([MID_SUPPLY_MV]))) as board:
+    with simulate(signal_file(tmp_path / "flat", 1, np.array([FRONT_END_MV // 2]))) as board:
         board.send(wire.StatusRequest(), wire.Ping(5))
         hello, status, pong = board.rest()
     assert (hello.name, hello.adc, hello.leads) == ("Arduino + AD8232", "ATmega328P", ("ECG",))
@@ -86,7 +95,7 @@ def test_counts_follow_the_pin_at_the_rate_asked_for(simulate: Open, tmp_path: P
 
 
 def test_its_microseconds_and_its_samples_agree(simulate: Open, tmp_path: Path) -> None:
-    with simulate(signal_file(tmp_path / "flat", 1, np.array([MID_SUPPLY_MV]))) as board:
+    with simulate(signal_file(tmp_path / "flat", 1, np.array([FRONT_END_MV // 2]))) as board:
         board.send(wire.Start(), wire.Ping(0))
         n_samples = 0
         seen: list[tuple[float, float]] = []
@@ -105,7 +114,7 @@ def test_its_microseconds_and_its_samples_agree(simulate: Open, tmp_path: Path) 
 
 def test_lead_off_pins_reach_the_host(simulate: Open, tmp_path: Path) -> None:
     pins = {25: "1 0", 50: "0 0", 75: "0 1", 100: "1 1", 125: "0 0"}
-    with simulate(signal_file(tmp_path / "pins", 100, np.full(200, MID_SUPPLY_MV), pins)) as board:
+    with simulate(signal_file(tmp_path / "pins", 100, np.full(200, FRONT_END_MV // 2), pins)) as board:
         blocks = streamed(board, 400)
     at_s = np.array([block.first_sample for block in blocks]) / 250
     off = np.array([block.lead_off for block in blocks])
@@ -116,7 +125,7 @@ def test_lead_off_pins_reach_the_host(simulate: Open, tmp_path: Path) -> None:
 
 
 def test_a_flood_of_commands_costs_no_sample(simulate: Open, tmp_path: Path) -> None:
-    with simulate(signal_file(tmp_path / "flat", 1, np.array([MID_SUPPLY_MV]))) as board:
+    with simulate(signal_file(tmp_path / "flat", 1, np.array([FRONT_END_MV // 2]))) as board:
         board.send(wire.SetRate(500_000))
         board.send(wire.Start(), *[wire.HelloRequest()] * 500)  # far more answers than the line takes
         blocks = streamed(board, 5000)
@@ -154,7 +163,7 @@ def labelled(source: Any) -> tuple[NDArray[np.floating], list[str]]:
 def test_from_the_electrodes_to_the_labels(make_avr: Callable[..., Path], terminals: Open, tmp_path: Path) -> None:
     record = read_record(EXCERPT)
     electrode_mv = record.samples_mv()[: round(75 * record.header.fs_hz), 0]
-    signal = signal_file(tmp_path / "heart", record.header.fs_hz, MID_SUPPLY_MV + GAIN * electrode_mv)
+    signal = signal_file(tmp_path / "heart", record.header.fs_hz, front_end(electrode_mv, record.header.fs_hz))
     folder = make_avr("sim")
     with terminals([str(folder / "edge_sim"), "--pty", str(folder / "atmega328p.elf"), str(signal)]) as path:
         source = FirstMinute(path)

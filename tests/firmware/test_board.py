@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edge_ecg
+from edge_ecg.cli.main import run
 from firmware_bridge import framing, wire
 from firmware_bridge.blocks import BoardInfo, RawBlock
 from firmware_bridge.link import open_link
 from firmware_bridge.simulator import VirtualBoard
 
 FIRMWARE = f"edge-ecg {edge_ecg.__version__}"
+SOURCES = Path(__file__).resolve().parents[2] / "firmware"
 RING_SAMPLES = 64
 COUNTS = np.stack([np.arange(5000) - 2500, 1000 - np.arange(5000)], axis=1).astype(np.int32)
 COUNTS[7] = wire.COUNT_MIN, wire.COUNT_MAX
@@ -174,7 +178,7 @@ def test_dropped_samples_advance_the_number_and_are_counted(play: Open, burst: i
 
 def test_what_it_cannot_do_and_what_is_none_of_its_business(play: Open) -> None:
     unknown = [b"\1\7\0\0", b"\1\0\0\0", b"\1\x7f\0\0" + bytes(2000), b"\1\5\0\0\1\2\3", b"\1\2\0\0\0"]
-    ignored = [b"\2\1\0\0", b"\0\1\0\0", b"\1\1\0", b"\1", b"\1\x81\0\0", b"\1\x86\0\0\1echo", b"\1\xff\0\0"]
+    ignored = [b"\2\2\0\0", b"\0\5\0\0\1\2\3\4", b"\1\1\0", b"\1", b"\1\x81\0\0", b"\1\x86\0\0\1echo", b"\1\xff\0\0"]
     damaged = framing.encode(b"\1\1\0\0")[:-2] + b"\x55\0"
     with play() as board:
         board.write(damaged + b"".join(framing.encode(payload) for payload in unknown + ignored))
@@ -182,10 +186,41 @@ def test_what_it_cannot_do_and_what_is_none_of_its_business(play: Open) -> None:
     assert errors == [wire.Error(wire.ERROR_UNKNOWN_COMMAND, "unknown command")] * len(unknown)
 
 
+def test_who_asks_in_another_version_learns_this_one(play: Open) -> None:
+    with play() as board:
+        board.write(framing.encode(b"\2\1\0\0") + framing.encode(b"\0\1\0\0one more field"))
+        hellos = board.rest()
+    assert [hello.protocol_version for hello in hellos] == [1, 1, 1]
+
+
+def test_a_board_of_another_version_is_told_in_words(
+    make: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make("host")  # there is a compiler
+    newer = shutil.copytree(SOURCES, tmp_path / "firmware", ignore=shutil.ignore_patterns("build"))
+    header = newer / "core" / "edge_wire.h"
+    header.write_text(header.read_text().replace("EDGE_PROTOCOL_VERSION 1u", "EDGE_PROTOCOL_VERSION 2u"))
+    subprocess.run(["make", "-s", "-C", str(newer), "host"], check=True)
+    program = [str(newer / "build" / "host_board"), "--pty", str(counts_file(tmp_path, COUNTS, 0x80))]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as board:
+        assert board.stdout is not None
+        port = board.stdout.readline().strip()
+        assert run(["run", "--port", port]) == 4
+        board.kill()
+    told = f"edge-ecg: the board on {port} speaks version 2 of the protocol, this program speaks 1. Update edge-ecg\n"
+    assert told in capsys.readouterr().err
+
+
 COMMANDS = st.one_of(
     st.sampled_from([wire.HelloRequest(), wire.Stop(), wire.StatusRequest()]),
     st.integers(0, 2**32 - 1).map(wire.Ping),
 ).map(lambda command: wire.encode(command, 0))
+FOREIGN = st.builds(
+    lambda version, code, body: framing.encode(bytes([version, code, 0, 0]) + body),
+    st.sampled_from([0, 2, 255]),
+    st.sampled_from([0, 1, 2, 5, 7, 99, 129]),
+    st.binary(max_size=5),
+)
 UNKNOWN = st.builds(
     lambda code, body: framing.encode(bytes([1, code, 0, 0]) + body),
     st.sampled_from([0, 1, 5, 7, 99]),
@@ -194,7 +229,7 @@ UNKNOWN = st.builds(
 
 
 @settings(max_examples=30, deadline=None)  # a process each
-@given(st.lists(st.one_of(COMMANDS, UNKNOWN, st.just(b"\0"), st.just(b"\5\1\2\0")), max_size=12))
+@given(st.lists(st.one_of(COMMANDS, UNKNOWN, FOREIGN, st.just(b"\0"), st.just(b"\5\1\2\0")), max_size=12))
 def test_it_answers_as_the_virtual_board_does(play: Open, frames: list[bytes]) -> None:
     virtual = VirtualBoard(BoardInfo("v", "", "", 360.0, ("I",), None, 1.0, 1), [[0]])
     payloads = framing.Deframer().feed(virtual.receive(b"".join(frames), 0.0))

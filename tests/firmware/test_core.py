@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz_receivers import fuzz_c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -174,3 +175,8 @@ def test_c_and_python_encode_the_same_texts(ask: Ask, text: str) -> None:
 def test_a_frame_that_does_not_fit_is_not_sent_and_harms_nothing(ask: Ask) -> None:
     assert ask(request_for("ERROR", 0, {"code": 1, "text": "x" * 2100})) == ""
     assert ask(request_for("STOPPED", 10, {"samples_sent": 1})) == (b"\0" + wire.encode(wire.Stopped(1), 10)).hex()
+
+
+def test_a_megabyte_of_garbage_is_heard_as_python_hears_it(make: Callable[..., Path]) -> None:
+    """`make fuzz` does it with a hundred."""
+    assert "as in Python" in fuzz_c(make("host") / "count", 1_000_000, seed=7)

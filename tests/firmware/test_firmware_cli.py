@@ -17,7 +17,7 @@ def test_build_gives_the_file_and_says_how_to_write_it(
     out, err = capsys.readouterr()
     assert Path(out.strip()).read_text() == reference.read_text()
     assert f"avrdude -p m328p -c arduino -P /dev/ttyUSB7 -D -U flash:w:{out.strip()}:i" in err
-    assert run(["firmware", "build", "--folder", str(tmp_path), "--gain", "1100"]) == 0
+    assert run(["firmware", "build", "--folder", str(tmp_path), "--gain", "100"]) == 0
     assert Path(out.strip()).read_text() != reference.read_text()
 
 

@@ -38,7 +38,7 @@ def test_it_says_what_it_is(board: Any) -> None:
     board.send(wire.HelloRequest(), wire.StatusRequest(), wire.Ping(2**32 - 1))
     hello, status, pong = (board.read() for _ in range(3))
     assert (hello.name, hello.adc, hello.leads) == ("STM32 + AD8232", "STM32F103", ("ECG",))
-    assert (hello.fs_mhz, hello.adc_bits, hello.lsb_pv) == (250_000, 12, int(3.3e12 / 4096 / 100))
+    assert (hello.fs_mhz, hello.adc_bits, hello.lsb_pv) == (250_000, 12, int(3.3e12 / 4096 / 1100))
     assert status == wire.Status(0, 0, 0, 0)
     assert pong.token == 2**32 - 1
 

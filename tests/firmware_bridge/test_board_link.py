@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,6 +14,8 @@ import serial
 
 from firmware_bridge import framing, wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
+from firmware_bridge.board_link import open_board
+from firmware_bridge.boards import BOARDS
 from firmware_bridge.link import open_link
 from firmware_bridge.protocols.edge import EdgeDecoder
 from firmware_bridge.reader import PortReader
@@ -223,9 +228,10 @@ OPENVIEW = (b"\x0a\xfa\x04\x00\x02\x10\x81\x20\x91\x00\x0b") * 4
     ("spoken", "words"),
     [
         (b"AT\r\n0.512,0.513,0.511\r\n", ["are not our protocol", "text that begins 'AT 0.512"]),
-        (b"\x91\xfe\x80\x7f" * 9, ["are not our protocol", "right baud rate"]),
-        (CYTON, ["looks like an OpenBCI Cyton", "--board auto"]),
-        (OPENVIEW, ["looks like a ProtoCentral board", "--board auto"]),
+        (b"\x91\xfe\x80\x7f" * 9, ["are not our protocol", "no sense at 115200 baud", "Is 115200 the right"]),
+        (b"Debian GNU/Linux 12 pi ttyS0\r\n\r\npi login: ", ["a login console", "raspi-config"]),
+        (CYTON, ["looks like OpenBCI Cyton", "--board cyton"]),
+        (OPENVIEW, ["looks like a ProtoCentral board", "edge-ecg boards list"]),
         (wire.encode(wire.Stopped(0), 0), ["speaks the protocol but does not say hello"]),
         (
             framing.encode(b"\x02\x81\0\0\x02hello"),
@@ -241,6 +247,7 @@ OPENVIEW = (b"\x0a\xfa\x04\x00\x02\x10\x81\x20\x91\x00\x0b") * 4
     ids=[
         "text",
         "noise",
+        "console",
         "cyton",
         "openview",
         "no hello",
@@ -257,6 +264,23 @@ def test_what_answers_is_no_board_of_ours(spoken, words):
     error = refused(ScriptedBoard(spoken))
     assert all(word in error for word in words), error
     assert "\n" not in error
+
+
+def test_who_else_reads_a_port_that_is_silent_is_named():
+    """Such as getty, which takes no lock."""
+    with PtyBoard(ScriptedBoard()) as pty:
+        program = "import sys, time; file = open(sys.argv[1], 'rb', 0); print(flush=True); time.sleep(600)"
+        with subprocess.Popen([sys.executable, "-c", program, pty.path], stdout=subprocess.PIPE) as other:
+            other.stdout.readline()
+            try:
+                named = rf"\(pid {other.pid}\) has the port open"
+                with pytest.raises(LinkError, match=f"nothing answers.*{named}") as caught:
+                    open_link(pty.path, handshake_timeout_s=0.0)
+                with pytest.raises(LinkError, match=f"nothing comes.*{named}"):
+                    open_board(BOARDS["hpi3"], pty.path, timeout_s=0.0)
+            finally:
+                other.kill()
+        assert "Close that program" in caught.value.hint
 
 
 def test_a_failed_handshake_gives_the_port_back():
@@ -282,6 +306,24 @@ def test_a_full_queue_drops_and_counts():
         kept += len(chunk[0])
     assert reader.exhausted
     assert 0 < kept + reader.dropped_bytes <= sent
+
+
+def test_what_came_before_a_port_died_is_kept():
+    class Dying:
+        """Gives a byte, then dies."""
+
+        def read(self, n):
+            return b"x"
+
+        @property
+        def in_waiting(self):
+            raise OSError("gone")
+
+    reader = PortReader(Dying())
+    assert reader.get(5.0)[0] == b"x"
+    assert reader.get(5.0) is None
+    assert reader.exhausted
+    reader.close()
 
 
 def test_close_from_another_thread_ends_a_waiting_read():
@@ -345,3 +387,97 @@ def test_a_board_is_asked_for_a_rate():
             read_until(link, RawBlock)
         with pytest.raises(LinkError, match=r"does not sample at 250 Hz: .*It samples at 500 Hz"):
             open_link(pty.path, fs_hz=250.0)
+
+
+class Recorder(ScriptedBoard):
+    """Notes the names of the commands that it hears; `heard` is set by the one that the test waits for."""
+
+    def __init__(self, awaited, **scripted):
+        super().__init__(**scripted)
+        self.commands = []
+        self.heard = threading.Event()
+        self._awaited = awaited
+        self._ears = framing.Deframer()
+
+    def receive(self, data, now_s):
+        for payload in self._ears.feed(data):
+            command = wire.parse(payload).message
+            self.commands.append(type(command))
+            if isinstance(command, self._awaited):
+                self.heard.set()
+        return super().receive(data, now_s)
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """No wait of a link ends by itself: only giving up ends it."""
+    for name in ("RATE_WITHIN_S", "RUNNING_WITHIN_S", "HELLO_EVERY_S"):
+        monkeypatch.setattr(f"firmware_bridge.link.{name}", 1e6)
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize(
+    ("awaited", "hellos", "how"),
+    [
+        (wire.HelloRequest, [], {}),
+        (wire.HelloRequest, [hello()], {}),
+        (wire.SetRate, [hello()], {"fs_hz": 500.0}),
+        (wire.HelloRequest, [hello()], {"resumed": EdgeDecoder(1)}),
+    ],
+    ids=["no hello", "hello", "rate", "resumed"],
+)
+def test_what_nobody_waits_for_ends_and_starts_no_board(awaited, hellos, how):
+    board = Recorder(awaited, hellos=hellos)
+    with PtyBoard(board) as pty, pytest.raises(LinkError, match=f"stopped before {pty.path} was heard"):
+        open_link(pty.path, handshake_timeout_s=1e6, cancelled=board.heard.is_set, **how)
+    assert board.heard.is_set()
+    assert wire.Start not in board.commands
+
+
+def test_a_machine_that_does_not_answer_is_not_waited_for():
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for filling in (first, second):  # the queue of the listener: whoever comes next is not answered
+            filling.setblocking(False)
+            filling.connect_ex(listener.getsockname())
+        asked = iter([False, False, True])
+        begin_s = time.monotonic()
+        with pytest.raises(LinkError, match="stopped before socket://"):
+            open_link("socket://{}:{}".format(*listener.getsockname()), cancelled=lambda: next(asked))
+        openers = [thread for thread in threading.enumerate() if thread.name == "edge-ecg port opener"]
+        assert openers, f"it was answered within {time.monotonic() - begin_s:.1f} s, so this shows nothing"
+    for opener in openers:
+        opener.join()
+
+
+def test_a_port_that_opens_too_late_is_closed(monkeypatch):
+    opened, go_on = [], threading.Event()
+    serial_for_url = serial.serial_for_url
+
+    def slow(*args, **kwargs):
+        go_on.wait()
+        opened.append(serial_for_url(*args, **kwargs))
+        return opened[0]
+
+    monkeypatch.setattr("serial.serial_for_url", slow)
+    with pytest.raises(LinkError, match="stopped before"):
+        open_link("loop://", cancelled=lambda: True)
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "edge-ecg port opener":
+            thread.join()
+    assert [port.is_open for port in opened] == [False]
+
+
+def test_a_board_that_stays_at_its_rate_is_told():
+    board = ScriptedBoard(hellos=[hello()])
+    board.receive_rate = board.receive
+
+    def receive(data, now_s):
+        is_rate = any(isinstance(wire.parse(p).message, wire.SetRate) for p in framing.Deframer().feed(data))
+        return hello() if is_rate else board.receive_rate(data, now_s)
+
+    board.receive = receive
+    with PtyBoard(board) as pty, pytest.raises(LinkError, match=r"not sample at 500 Hz: it stays at 360 Hz"):
+        open_link(pty.path, fs_hz=500.0)

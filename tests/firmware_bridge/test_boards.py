@@ -10,6 +10,7 @@ import pytest
 from board_streams import STREAMS
 
 from firmware_bridge.boards import BOARDS, Board
+from firmware_bridge.freerun import FILTER_DELAY_S
 from firmware_bridge.protocols import DECODERS, open_decoder
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
@@ -74,8 +75,9 @@ def test_scales_and_delays_are_the_published_ones() -> None:
         rel=0.01,
     )
     delayed = {name for name, board in BOARDS.items() if board.group_delay_ms}
-    assert delayed == {"hpi3", "hpi4", "ads1292r"}
-    assert all(BOARDS[name].group_delay_ms == 640 for name in delayed)
+    assert delayed == {"hpi3", "hpi4", "ads1292r", "spiker"}
+    assert all(BOARDS[name].group_delay_ms == 640 for name in delayed - {"spiker"})
+    assert BOARDS["spiker"].group_delay_ms == 1e3 * FILTER_DELAY_S
 
 
 def test_a_board_that_must_be_started_is_told_its_rate_and_channels() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from board_streams import spiker
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from firmware_bridge.blocks import RawBlock
-from firmware_bridge.freerun import FS_HZ, FreeRunner
+from firmware_bridge.board_stream import BoardStream
+from firmware_bridge.boards import BOARDS
+from firmware_bridge.freerun import FILTER_DELAY_S, FS_HZ, FreeRunner
 
 TONE_HZ = 3.0
 
@@ -42,6 +46,44 @@ def test_a_tone_comes_out_as_one(rate_hz: float, poll_s: float) -> None:
     basis = np.column_stack([np.sin(phase), np.cos(phase), np.ones(len(x))])
     rest = x - basis @ np.linalg.lstsq(basis, x, rcond=None)[0]
     assert np.sqrt(np.mean(rest**2)) < 0.1 * 400
+
+
+def spiker_plays(codes: NDArray[np.float64], poll_s: float = 0.016) -> NDArray[np.float64]:
+    """A SpikerShield of one channel at 10 kHz, from time 0 on: what comes out of its bytes."""
+    stream, counts = BoardStream(BOARDS["spiker"]), []
+    n = round(10_000 * poll_s)
+    for k in range(0, len(codes), n):
+        data = b"".join(spiker(0, [[code]]) for code in np.rint(codes[k : k + n]).astype(int).tolist())
+        for block in stream.feed(data, (k + n) / 10_000):
+            assert stream.info is not None
+            assert stream.info.fs_hz == FS_HZ
+            counts.append(block.counts[:, 0])
+    return np.concatenate(counts)
+
+
+@pytest.mark.parametrize(
+    ("tone_hz", "lowest", "highest"),
+    # 4 kHz and 4.03 kHz would fold to 0 and 30 Hz, 190 Hz to 60 Hz.
+    [(3.0, 0.99, 1.01), (60.0, 0.97, 1.02), (190.0, 0.0, 0.01), (4000.0, 0.0, 0.005), (4030.0, 0.0, 0.005)],
+)
+def test_of_a_fast_board_a_tone_passes_and_one_beyond_does_not_fold(
+    tone_hz: float, lowest: float, highest: float
+) -> None:
+    codes = 512 + 400 * np.sin(2 * np.pi * tone_hz * np.arange(100_000) / 10_000 + 1.0)
+    settled = spiker_plays(codes)[-5 * 250 :]
+    assert lowest <= np.sqrt(2) * settled.std() / 400 <= highest
+    assert settled.mean() == pytest.approx(512, abs=1)
+
+
+def test_the_filter_of_a_fast_board_is_as_late_as_the_board_says() -> None:
+    codes = np.full(60_000, 512.0)
+    codes[50_000:] = 812
+    counts = spiker_plays(codes)
+    # The last of them is of the last arrival, or up to 4 ms before.
+    at_s = 6.0 - np.arange(len(counts))[::-1] / FS_HZ
+    half_way = np.interp(662, counts[-400:], at_s[-400:])
+    assert half_way - 5.0 == pytest.approx(FILTER_DELAY_S, abs=0.005)
+    assert BOARDS["spiker"].group_delay_ms == 1e3 * FILTER_DELAY_S
 
 
 def test_a_silence_is_a_loss_of_its_length() -> None:

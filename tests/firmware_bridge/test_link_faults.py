@@ -118,3 +118,16 @@ def test_a_plan_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
     (name,) = wrong
     with pytest.raises(ValueError, match=f'"{name}" must be'):
         FaultPlan(**wrong)
+
+
+def test_a_reset_board_greets() -> None:
+    plan = FaultPlan(disconnect_every_s=1.0, disconnect_s=0.5, reset=True)
+    board = FaultyBoard(VirtualBoard(INFO, COUNTS), plan)
+    heard = b""
+    for k in range(20):
+        if board.is_plugged(0.1 * k):
+            heard += board.advance(0.1 * k)
+    (hello,) = [wire.parse(payload) for payload in Deframer().feed(heard)]
+    assert hello is not None
+    assert isinstance(hello.message, wire.Hello)
+    assert hello.sequence == 0, "its counters began anew"

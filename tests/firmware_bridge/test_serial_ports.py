@@ -57,8 +57,3 @@ def test_a_busy_port_is_one_whoever_says_so(tmp_path):
         error = diagnosis.cannot_open(str(device), serial.SerialException(errno.EBUSY, "busy"))
     assert f"{device} is in use by this program (pid {os.getpid()})" in str(error)
     assert "in use by another program" in str(diagnosis.busy(str(tmp_path / "gone")))
-
-
-def test_noise_looks_like_nothing():
-    for noise in (b"", b"\xa0", bytes(range(256)), b"\x0a\xfa", b"\xff" * 500):
-        assert diagnosis.describe_foreign(noise) == ""

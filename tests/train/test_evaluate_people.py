@@ -15,6 +15,7 @@ from edge_ecg.cli.main import run
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import UsageError
 from edge_ecg.sources.virtual import EXCERPT
+from train.evaluate_cli import find_records, looked_at
 from train.evaluation_model import ScoredModel, open_model
 from train.evaluation_parts import TestPart, check_pooled, patients_line, warnings_of
 from train.own_data import build_own
@@ -273,3 +274,12 @@ def test_a_training_that_goes_on_is_told(
     assert model.unfinished == told
     found = warnings_of([TestPart(model, beats("other"), split("inter"))])
     assert found == ([f"going is not trained to its end: {told}"] if told else [])
+
+
+def test_a_folder_of_links_is_no_other_people(data_dir: Path, tmp_path: Path) -> None:
+    for suffix in (".hea", ".dat", ".atr"):
+        (tmp_path / f"234{suffix}").symlink_to(data_dir / "mitdb" / f"234{suffix}")
+    assert find_records(str(tmp_path)) == [tmp_path / "234"]
+    assert find_records(str(tmp_path / "234")) == [tmp_path / "234"]
+    assert looked_at([tmp_path / "234"]) == ["234"]
+    assert looked_at([data_dir / "mitdb" / "100", data_dir / "mitdb" / "101"]) == ["100"]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_ecg.context.fibrillation import FibrillationChange
 from edge_ecg.context.intervals import log_pre
+from edge_ecg.context.pacing import PacingChange
 from edge_ecg.context.rhythm.episodes import Episode, Pauses, Runs
 from edge_ecg.context.rhythm.irregularity import Irregularity
 from edge_ecg.context.rhythm.share import END_BELOW as SHARE_ENDS_BELOW
@@ -22,13 +23,15 @@ from edge_ecg.context.tracker import COLUMNS
 
 __all__ = ["STATES", "RhythmBeat", "RhythmChange", "RhythmTold", "RhythmWatch"]
 
-SINUS, AF, ATRIAL, FIBRILLATION, UNKNOWN = STATES = (
-    "sinus", "af_suspected", "atrial_suspected", "fibrillation_suspected", "unknown"
+SINUS, AF, ATRIAL, FIBRILLATION, PACED, UNKNOWN = STATES = (
+    "sinus", "af_suspected", "atrial_suspected", "fibrillation_suspected", "paced_suspected", "unknown"
 )  # fmt: skip
 """``sinus`` says that none of the others is suspected; single ectopic beats and runs belong to it."""
 
 FEWEST_BEATS = 8
 """Good beats behind a gap or noise before a rhythm is named."""
+BEATS_AFTER_FIBRILLATION = 32
+"""It may go on as slow wide waves that look like beats."""
 SILENCE_S = 10.0
 """Without a beat for so long no rhythm is named."""
 _P_ERROR, _P_CONSISTENCY = COLUMNS.index("p_error"), COLUMNS.index("p_correlation_mean")
@@ -102,6 +105,8 @@ class RhythmWatch:
         self._runs, self._pauses = Runs(fs_hz), Pauses(fs_hz)
         self._unusable: set[str] = set()
         self._flutter: FibrillationChange | None = None
+        self._pacing: PacingChange | None = None
+        self._fewest = FEWEST_BEATS
         self._state, self._at, self._sample = UNKNOWN, 0, 0
         self._last_r: float | None = None
         self._previous: str | None = None
@@ -146,6 +151,8 @@ class RhythmWatch:
                 share.push(log_rr, float(beat.features[_P_ERROR]), early=label == "S")
         self._previous, self._learning = label, beat.learning
         self._n_good += 1
+        if self._n_good >= self._fewest:
+            self._fewest = FEWEST_BEATS
         self._since[AF] = _since(self._since[AF], beat.r_pos, irregularity.logit > 0.0)
         self._since[ATRIAL] = _since(self._since[ATRIAL], beat.r_pos, share.share >= SHARE_ENDS_BELOW)
         if self._n_good == 1:
@@ -161,6 +168,13 @@ class RhythmWatch:
         elif self._flutter:
             self._flutter = None
             self._forget_last()
+            self._fewest = BEATS_AFTER_FIBRILLATION
+        return [*events, *self._settle(change.sample)]
+
+    def pacing(self, change: PacingChange) -> list[RhythmTold]:
+        """A pacemaker is suspected, or no longer."""
+        events = self._pass(change.at_index)
+        self._pacing = change if change.suspected else None
         return [*events, *self._settle(change.sample)]
 
     def signal(self, at_index: int, sample: int, *, usable: bool, cause: str = "noise") -> list[RhythmTold]:
@@ -219,7 +233,11 @@ class RhythmWatch:
     def _now(self) -> tuple[str, float]:
         if self._flutter:
             return FIBRILLATION, self._flutter.score
-        if self._unusable or self._learning or self._n_good < FEWEST_BEATS:
+        if self._unusable:
+            return UNKNOWN, 0.0
+        if self._pacing:
+            return PACED, self._pacing.score
+        if self._learning or self._n_good < self._fewest:
             return UNKNOWN, 0.0
         irregular = 1.0 / (1.0 + math.exp(-self._irregularity.logit))
         if self._irregularity.suspected:

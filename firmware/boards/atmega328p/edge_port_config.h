@@ -4,10 +4,11 @@
 
 #include <avr/pgmspace.h>
 
-/* Volts at A0 per volt at the electrodes. The AD8232 itself has 100; where the breakout board amplifies once more
- * (its circuit diagram tells), build with the product: -DEDGE_FRONT_END_GAIN=1100. */
+/* Volts at A0 per volt at the electrodes: 100 of the AD8232's instrumentation amplifier, times 1 + R9/R8 = 1 + 1 M/100 k
+ * of its operational amplifier, as SparkFun's board wires it (schematic v10, sparkfun/AD8232_Heart_Rate_Monitor 309675f).
+ * Another board, another gain: -DEDGE_FRONT_END_GAIN=100 where the operational amplifier adds none. */
 #ifndef EDGE_FRONT_END_GAIN
-#define EDGE_FRONT_END_GAIN 100
+#define EDGE_FRONT_END_GAIN 1100
 #endif
 
 /* The reference of the ADC is the supply, AVcc. */

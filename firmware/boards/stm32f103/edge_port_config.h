@@ -2,9 +2,9 @@
 #ifndef EDGE_PORT_CONFIG_H
 #define EDGE_PORT_CONFIG_H
 
-/* Volts at A0 per volt at the electrodes, as for the ATmega328P. */
+/* Volts at PA0 per volt at the electrodes, as for the ATmega328P. */
 #ifndef EDGE_FRONT_END_GAIN
-#define EDGE_FRONT_END_GAIN 100
+#define EDGE_FRONT_END_GAIN 1100
 #endif
 
 #define EDGE_NAME "STM32 + AD8232"
