@@ -126,7 +126,7 @@ class PacingWatch:
         begin = r - n_before - n_around - n_lag
         x = self._held[begin : r + self._n_needed + 1]
         sharp = np.abs(x[2 * n_lag :] - 2.0 * x[n_lag:-n_lag] + x[: -2 * n_lag])
-        # From here on indices are those of ``sharp``: the sample that it is sharp about lies ``n_lag`` further in ``x``.
+        # From here on indices are those of ``sharp``: the sample it is sharp about lies ``n_lag`` further in ``x``.
         k = n_around + int(np.argmax(sharp[n_around : n_around + n_before + n_behind]))
         height = sharp[k]
         others = max(sharp[k - n_around : k - n_spike + 1].max(), sharp[k + n_spike : k + n_around].max())
