@@ -71,7 +71,7 @@ class RhythmBranch:
 
     def hear(self, at_index: int, what: Heard) -> None:
         """Take what became known with a sample; in any order within a step, which `follow` ends."""
-        if isinstance(what, Detection) and not what.reject:
+        if isinstance(what, Detection):
             self._pacing.push_r(what.r_pos, at_index)
             self._heard += self._paced.take(self._pacing.ready())
         if self._watch is not None:

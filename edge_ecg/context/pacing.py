@@ -73,10 +73,10 @@ class PacingWatch:
 
     def __init__(self, fs_hz: float) -> None:
         self._fs_hz = fs_hz
-        self._lag = max(1, round(fs_hz / 360.0))
-        self._spike = math.ceil(_SPIKE_MS * fs_hz / 1e3)
-        self._around, self._rest = self._samples(_AROUND_MS), self._samples(_REST_MS)
-        self._needed = self._samples(_BEHIND_R_MS) + self._rest + self._lag
+        self._n_lag = max(1, round(fs_hz / 360.0))
+        self._n_spike = math.ceil(_SPIKE_MS * fs_hz / 1e3)
+        self._n_around, self._n_rest = self._samples(_AROUND_MS), self._samples(_REST_MS)
+        self._n_needed = self._samples(_BEHIND_R_MS) + self._n_rest + self._n_lag
         self._smooth = np.full(max(3, self._samples(_SMOOTH_MS)), 1.0 / max(3, self._samples(_SMOOTH_MS)))
         self._spiked: deque[bool] = deque(maxlen=N_END)
         self._suspected = False
@@ -95,7 +95,7 @@ class PacingWatch:
         if self._fs_hz < LOWEST_FS_HZ:
             return
         held = np.concatenate([self._held, samples_mv])
-        # What is pending is asked for first: however long a block is, its beats find their samples.
+        # Before the block only: however long it is, its beats find their samples.
         oldest = len(held) - len(samples_mv) - round(_HELD_S * self._fs_hz)
         self._held, self._held_from = held[max(0, oldest) :], self._held_from + max(0, oldest)
 
@@ -107,35 +107,36 @@ class PacingWatch:
     def ready(self) -> list[PacingChange]:
         """The changes by the beats that were seen whole."""
         changes = []
-        while self._pending and self._pending[0][0] + self._needed < self._held_from + len(self._held):
+        while self._pending and self._pending[0][0] + self._n_needed < self._held_from + len(self._held):
             r, known_index = self._pending.popleft()
             at = r - self._held_from
-            if at < self._samples(_BEFORE_R_MS) + self._around + self._lag:
+            if at < self._samples(_BEFORE_R_MS) + self._n_around + self._n_lag:
                 continue
             self._spiked.append(self._has_spike(at))
             last = list(self._spiked)[-N_BEGIN:]
             if not any(self._spiked) if self._suspected else sum(last) >= BEGIN_AT_LEAST:
                 self._suspected = not self._suspected
-                at_index, score = max(known_index, r + self._needed), sum(last) / len(last)
+                at_index, score = max(known_index, r + self._n_needed), sum(last) / len(last)
                 changes.append(PacingChange(at_index, r, self._suspected, score))
         return changes
 
     def _has_spike(self, r: int) -> bool:
-        lag, spike, around, rest = self._lag, self._spike, self._around, self._rest
-        begin = r - self._samples(_BEFORE_R_MS) - around - lag
-        x = self._held[begin : r + self._needed + 1]
-        sharp = np.abs(x[2 * lag :] - 2.0 * x[lag:-lag] + x[: -2 * lag])
-        # From here on indices are those of ``sharp``: the sample that it is sharp about lies ``lag`` further in ``x``.
-        k = around + int(np.argmax(sharp[around : around + r - begin - lag - around + self._samples(_BEHIND_R_MS)]))
+        n_lag, n_spike, n_around, n_rest = self._n_lag, self._n_spike, self._n_around, self._n_rest
+        n_before, n_behind = self._samples(_BEFORE_R_MS), self._samples(_BEHIND_R_MS)
+        begin = r - n_before - n_around - n_lag
+        x = self._held[begin : r + self._n_needed + 1]
+        sharp = np.abs(x[2 * n_lag :] - 2.0 * x[n_lag:-n_lag] + x[: -2 * n_lag])
+        # From here on indices are those of ``sharp``: the sample it is sharp about lies ``n_lag`` further in ``x``.
+        k = n_around + int(np.argmax(sharp[n_around : n_around + n_before + n_behind]))
         height = sharp[k]
-        others = max(sharp[k - around : k - spike + 1].max(), sharp[k + spike : k + around].max())
+        others = max(sharp[k - n_around : k - n_spike + 1].max(), sharp[k + n_spike : k + n_around].max())
         if others >= OTHERS_AT_MOST * height:
             return False
-        beat = x[k + lag - around : k + lag + rest]
+        beat = x[k + n_lag - n_around : k + n_lag + n_rest]
         is_rest = np.ones(len(beat), dtype=bool)
-        is_rest[around - spike + 1 : around + spike] = False
+        is_rest[n_around - n_spike + 1 : n_around + n_spike] = False
         if height < LEAST_OF_HEIGHT * np.ptp(beat[is_rest]):
             return False
         slope = np.convolve(np.gradient(beat) ** 2, self._smooth, "same") * is_rest
-        middle = float(np.arange(len(beat)) @ slope) / (float(slope.sum()) + _TINY) - around
+        middle = float(np.arange(len(beat)) @ slope) / (float(slope.sum()) + _TINY) - n_around
         return 1e3 * middle / self._fs_hz > LATER_MS

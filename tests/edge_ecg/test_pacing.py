@@ -28,7 +28,7 @@ def record(data_dir: Path, name: str, length_s: float, begin_s: float = 0.0) -> 
     return np.nan_to_num(read_record(data_dir / "mitdb" / name).samples_mv([0])[begin:end, 0])
 
 
-def paced(fs_hz: float, duration_s: float, is_paced=lambda t_s: True) -> np.ndarray:
+def paced(fs_hz: float, duration_s: float, is_paced=lambda t_s: True, spike_mv: float = 0.6) -> np.ndarray:
     """A slow wide beat each second behind a spike of one sample, between narrow beats where it is not paced."""
     x = 0.002 * np.random.default_rng(0).standard_normal(round(duration_s * fs_hz))
     t_ms = np.arange(round(0.6 * fs_hz)) / fs_hz * 1e3
@@ -38,7 +38,7 @@ def paced(fs_hz: float, duration_s: float, is_paced=lambda t_s: True) -> np.ndar
         at = round(t_s * fs_hz)
         x[at : at + len(t_ms)] += wide if is_paced(t_s) else narrow
         if is_paced(t_s):
-            x[at + round(0.07 * fs_hz)] += 0.6
+            x[at + round(0.07 * fs_hz)] += spike_mv
     return x
 
 
@@ -73,6 +73,20 @@ def test_an_inverted_or_amplified_lead_tells_the_same() -> None:
     usual = [(e.sample, e.state) for e in told_of(x)]
     assert usual
     assert [(e.sample, e.state) for e in told_of(5.0 * x)] == usual
+
+
+def test_a_wide_beat_with_a_glitch_is_not_taken_for_one() -> None:
+    assert told_of(paced(FS_HZ, 60.0, spike_mv=0.03)) == []
+    assert told_of(paced(FS_HZ, 60.0, spike_mv=0.1)) != []
+
+
+def test_it_is_seen_behind_a_gap_too() -> None:
+    x, n_lost = paced(FS_HZ, 60.0).astype(np.float32)[:, None], 5000
+    n_first = round(4.0 * FS_HZ)
+    blocks = [*cut(x[:n_first], []), *cut(x[n_first:], [], n_first + n_lost)]
+    begin = of(RhythmEvent, run(blocks, WindowSumClassifier(), StreamInfo("test", FS_HZ, ("MLII",))))[0]
+    assert begin.state == "paced_suspected"
+    assert begin.sample < n_first + n_lost + 20.0 * FS_HZ
 
 
 @settings(max_examples=10, deadline=None)
