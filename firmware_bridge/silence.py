@@ -13,7 +13,9 @@ MADE_UP = 0.5
 class SilenceMeter:
     """How many samples are missing behind a silence, by the host's clock.
 
-    A backlog may come in pieces: whether it does is clear `SHORTEST_S` behind the silence, and a loss is told then.
+    A backlog may come in pieces: whether it does is clear `SHORTEST_S` behind the silence, and a loss is told then. It is
+    told short by up to what one chunk holds: the samples that the board had ready when it fell silent come, if at all,
+    with those behind.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ class SilenceMeter:
     """
 
     def __init__(self, fs_hz: float, counter_modulo: int | None) -> None:
-        self._fs_hz, self._modulo = fs_hz, counter_modulo
+        self._fs_hz, self._turn = fs_hz, counter_modulo or 1
         self._last_s: float | None = None
         self._silent_s = self._end_s = 0.0
         self._came = 0
@@ -36,24 +38,17 @@ class SilenceMeter:
             return 0
         missing = 0
         if self._silent_s and host_s >= self._end_s + SHORTEST_S:
-            missing = self._missing()
+            missing = self._missing(last_s)
             self._silent_s = 0.0
         if self._silent_s:
             self._came += n_samples + n_known
-        elif host_s - last_s >= SHORTEST_S and n_known and self._modulo:
-            # The counter tells that something is lost: only how often it went round is open.
-            missing += self._whole_turns((host_s - last_s) * self._fs_hz - n_samples - n_known)
         elif host_s - last_s >= SHORTEST_S:
             self._silent_s, self._end_s, self._came = host_s - last_s, host_s, n_samples + n_known
         return missing
 
-    def _missing(self) -> int:
-        """Of the silence that is over; what has come since it ended is the board's of that time."""
-        expected = (self._silent_s + SHORTEST_S) * self._fs_hz
-        if self._came - SHORTEST_S * self._fs_hz > MADE_UP * self._silent_s * self._fs_hz:
+    def _missing(self, last_s: float) -> int:
+        """Of the silence that is over: what the board took until ``last_s``, and has not come by then."""
+        missing = (self._silent_s + last_s - self._end_s) * self._fs_hz - self._came
+        if missing <= (1.0 - MADE_UP) * self._silent_s * self._fs_hz:
             return 0
-        return self._whole_turns(expected - self._came)
-
-    def _whole_turns(self, missing: float) -> int:
-        turn = self._modulo or 1
-        return max(0, round(missing / turn) * turn)
+        return round(missing / self._turn) * self._turn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -31,9 +33,38 @@ def test_what_never_comes_is_lost() -> None:
     assert lost / FS_HZ == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.parametrize("chunk_s", [0.05, 0.1024, 0.12, 0.15, 0.19, 0.3])
+@pytest.mark.parametrize(("fs_hz", "modulo"), [(125.0, None), (250.0, 256), (1000.0, 16)])
+def test_a_line_that_hands_over_in_long_chunks_loses_nothing(chunk_s: float, fs_hz: float, modulo: int | None) -> None:
+    """A bridge over Wi-Fi or Bluetooth, or a computer that is busy."""
+    meter = SilenceMeter(fs_hz, modulo)
+    ends = [round(chunk_s * fs_hz * k) for k in range(1 + round(20.0 / chunk_s))]
+    assert sum(meter.lost(b - a, 0, b / fs_hz) for a, b in pairwise(ends)) == 0
+
+
+@pytest.mark.parametrize("chunk_s", [0.016, 0.064, 0.09])
+def test_a_loss_is_told_short_by_up_to_a_chunk(chunk_s: float) -> None:
+    taken_s = np.arange(0.0, 10.0, 0.001)
+    taken_s = taken_s[(taken_s < 5.03) | (taken_s >= 6.03)]
+    at_s, n = np.unique(np.ceil(taken_s / chunk_s) * chunk_s, return_counts=True)
+    meter = SilenceMeter(1000.0, None)
+    lost = sum(meter.lost(k, 0, t) for k, t in zip(n.tolist(), at_s.tolist(), strict=True))
+    assert 1.0 - chunk_s - 0.002 < lost / 1000.0 < 1.002
+
+
 def test_of_a_counter_only_whole_turns_are_left_to_time() -> None:
     meter = SilenceMeter(FS_HZ, 16)
-    for n, at_s in steady(0.0, 5.0):
-        assert meter.lost(n, 0, at_s) == 0
+    assert sum(meter.lost(n, 0, at_s) for n, at_s in steady(0.0, 5.0)) == 0
     # 125 samples are missing, 13 of which the counter tells.
-    assert meter.lost(2, 13, 6.0) == 112
+    told = meter.lost(2, 13, 6.0) + sum(meter.lost(n, 0, at_s) for n, at_s in steady(6.016, 5.0))
+    assert told == 112
+
+
+@pytest.mark.parametrize("pieces", [1, 10])
+def test_a_loss_that_a_counter_tells_is_no_sign_that_the_backlog_behind_it_is_lost_too(pieces: int) -> None:
+    meter = SilenceMeter(1000.0, 16)
+    for k in range(300):
+        assert meter.lost(16, 0, 0.016 * k) == 0
+    backlog = [(1000 // pieces - (not k), int(not k), 5.784 + 0.002 * k) for k in range(pieces)]
+    behind = [(16, 0, 5.8 + 0.016 * k) for k in range(1, 100)]
+    assert sum(meter.lost(*one) for one in backlog + behind) == 0
