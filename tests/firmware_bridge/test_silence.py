@@ -14,7 +14,10 @@ FS_HZ = 125.0
 
 
 def told(
-    arrivals: list[tuple[int, float]], modulo: int | None = None, fs_hz: float = FS_HZ, known: dict[int, int] | None = None
+    arrivals: list[tuple[int, float]],
+    modulo: int | None = None,
+    fs_hz: float = FS_HZ,
+    known: dict[int, int] | None = None,
 ) -> int:
     """How many samples are lost, of which a counter knows some before one of the arrivals."""
     meter, out, first_sample = SilenceMeter(fs_hz, modulo), [], 0
