@@ -93,11 +93,11 @@ def test_a_silence_is_a_loss_of_its_length() -> None:
     assert sum(len(b.counts) + b.lost_before for b in out) / FS_HZ == pytest.approx(20.0, abs=0.5)
 
 
-@pytest.mark.parametrize("pieces", [1, 2, 5, 10])
-def test_a_backlog_in_pieces_is_late_not_lost(pieces: int) -> None:
+@pytest.mark.parametrize("pieces", [[500], [250, 250], [20, 480], 5 * [100], 10 * [50]], ids=str)
+def test_a_backlog_in_pieces_is_late_not_lost(pieces: list[int]) -> None:
     """The operating system hands over what has gathered in a stall of 2 s as chunks of 4 kB."""
     runner, taken, out = FreeRunner(), 0, []
-    stalled = [(500 // pieces, 7.0 + 0.003 * k) for k in range(pieces)]
+    stalled = [(n, 7.0 + 0.003 * k) for k, n in enumerate(pieces)]
     for n, at_s in [(5, 0.02 * k) for k in range(251)] + stalled + [(5, 7.0 + 0.02 * k) for k in range(2, 200)]:
         counts = np.arange(taken, taken + n, dtype=np.int32)[:, None]
         out += runner.feed(RawBlock(counts, 0, None, 0, at_s))
@@ -159,6 +159,16 @@ def test_an_electrode_that_is_off_at_the_start_takes_its_time() -> None:
     assert on[0].first_sample / FS_HZ == pytest.approx(60.0, abs=0.05)
     assert on[0].lost_before == on[0].first_sample
     assert not any(block.lost_before for block in on[1:])
+
+
+def test_an_electrode_that_comes_off_while_the_rate_is_learnt_does_not_tell_another() -> None:
+    runner = FreeRunner()
+    for first_s in (0.0, 1.5):
+        for k in range(20 if not first_s else 100):
+            runner.feed(RawBlock(np.zeros((4, 1), np.int32), 0, False, 0, first_s + 0.02 * k))
+            assert runner.fs_estimate_hz in (None, pytest.approx(200.0, rel=0.05))
+        runner.feed(RawBlock(np.zeros((0, 1), np.int32), 0, True, 0, first_s + 2.0 * bool(first_s) + 0.4))
+    assert runner.fs_estimate_hz is not None
 
 
 def test_a_host_that_comes_late_is_called_rough() -> None:
