@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -123,6 +126,22 @@ def test_every_setting_of_a_plan_has_an_example_and_every_example_is_tried() -> 
     shown = {line.split(" = ")[0] for example in EXAMPLES.values() for line in example.splitlines()}
     assert shown == {item.name for item in fields(FaultPlan)}
     assert WHAT_RUN_SAYS.keys() == EXAMPLES.keys()
+
+
+def test_a_file_with_every_setting_is_played_and_told(tmp_path: Path) -> None:
+    settings = {line.split(" = ")[0]: line for example in EXAMPLES.values() for line in example.splitlines()}
+    (tmp_path / "bad.toml").write_text("".join(f"{line}\n" for line in settings.values()))
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge_ecg.cli.main", "simulate", "--faults", "bad.toml", "--pty-link", "board"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as board:  # fmt: skip
+        assert board.stdout is not None
+        assert board.stdout.readline() == "board\n"
+        board.send_signal(signal.SIGINT)
+        told = board.communicate()[1]
+    assert board.returncode == 0
+    (plan,) = [line for line in told.splitlines() if line.startswith("faults: ")]
+    assert [name for name in settings if f"{name} " not in plan] == []
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
