@@ -119,7 +119,7 @@ class Pipeline:
     def feed(self, block: SampleBlock) -> list[Event]:
         """Take the next samples; return what is now known."""
         events: list[Event] = []
-        if self._next_index is None and len(block.samples_mv):
+        if self._next_index is None and (len(block.samples_mv) or block.lead_off):
             events.append(self._open(block.first_index))
         if self._next_index is not None and not len(block.samples_mv):
             # Some boards send nothing else while an electrode is off.

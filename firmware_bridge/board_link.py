@@ -13,7 +13,7 @@ from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.board_stream import BoardStream
 from firmware_bridge.boards import Board
 from firmware_bridge.reader import POLL_S, PortReader, Tap, close_port, open_port
-from firmware_bridge.recognition import recognise
+from firmware_bridge.recognition import KEPT_BYTES, recognise
 
 __all__ = ["BoardLink", "open_board"]
 
@@ -21,7 +21,6 @@ GREETING_WITHIN_S = 2.0
 STOP_WITHIN_S = 1.0
 QUIET_S = 0.1
 """So long nothing comes of a board that has stopped: USB adapters hand over every 16 ms."""
-KEPT_BYTES = 4096
 
 
 def open_board(
@@ -109,7 +108,7 @@ class BoardLink:
                 received += chunk[0][: KEPT_BYTES - len(received)]
                 self._early += self._stream.feed(*chunk)
             elif self._reader.exhausted:
-                raise self._gone()
+                raise diagnosis.went_away(self._url)
         if self._stream.info is None:
             raise self._nothing(bytes(received), timeout_s)
         self.info = self._stream.info
@@ -120,7 +119,7 @@ class BoardLink:
             return self._taken_early()
         chunk = self._reader.get(timeout_s)
         if chunk is None and (self._closed or self._reader.exhausted):
-            raise self._gone()
+            raise diagnosis.went_away(self._url)
         out = []
         while chunk is not None:
             out += self._stream.feed(*chunk)
@@ -170,7 +169,7 @@ class BoardLink:
             if chunk is not None:
                 heard += chunk[0]
             elif self._reader.exhausted:
-                raise self._gone()
+                raise diagnosis.went_away(self._url)
 
     def _say_stop(self) -> None:
         if self._started and self._board.stop:
@@ -182,10 +181,7 @@ class BoardLink:
         try:
             self._port.write(data)
         except (OSError, TypeError, ValueError):
-            raise self._gone() from None
-
-    def _gone(self) -> LinkError:
-        return LinkError(f"the board went away: {self._url} is gone", "Check cable and supply")
+            raise diagnosis.went_away(self._url) from None
 
     def _nothing(self, received: bytes, timeout_s: float) -> LinkError:
         at = f"{self._url} at {self._baud} baud"

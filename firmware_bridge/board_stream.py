@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from firmware_bridge.blocks import BoardInfo, LinkStats, RawBlock
 from firmware_bridge.boards import Board
 from firmware_bridge.freerun import FS_HZ, FreeRunner
 from firmware_bridge.protocols import open_decoder
 from firmware_bridge.silence import SilenceMeter
+from firmware_bridge.wire import Message
 
 __all__ = ["BoardStream"]
 
@@ -33,17 +35,18 @@ class BoardStream:
         self._decoder = open_decoder(board.decoder, **options)
         self._runner = FreeRunner() if not board.is_isochronous or board.fs_hz is None else None
         self._silence: SilenceMeter | None = None
-        self._more = 0  # samples lost beyond those that the decoder knows of
         self._received = self._lost = 0  # samples of the blocks that were handed out, and between them
         self.info: BoardInfo | None = None
 
     def feed(self, data: bytes, host_s: float) -> list[RawBlock]:
         """What ``data``, which arrived at ``host_s``, completes. `info` is known with the first sample."""
-        return self._blocks([item for item in self._decoder.feed(data, host_s) if isinstance(item, RawBlock)])
+        return self._counted(self._at_one_rate(self._decoder.feed(data, host_s)))
 
     def flush(self) -> list[RawBlock]:
         """The stream has ended: what waited to be confirmed."""
-        return self._blocks([item for item in self._decoder.flush() if isinstance(item, RawBlock)])
+        out = self._at_one_rate(self._decoder.flush())
+        held = self._runner or self._silence
+        return self._counted(out if held is None else out + held.flush())
 
     def stats(self) -> LinkStats:
         """Counters since it began; samples are those of the blocks that were handed out."""
@@ -63,39 +66,21 @@ class BoardStream:
         jitter = f"times of samples are uncertain by {self._runner.jitter_ms:.0f} ms"
         return f"{jitter}: use a sketch with a timer, at 115200 baud"
 
-    def _blocks(self, blocks: list[RawBlock]) -> list[RawBlock]:
-        """Blocks of one chunk as they are handed out."""
-        out = self._at_one_rate(blocks)
-        self._received += sum(len(block.counts) for block in out)
-        self._lost += sum(block.lost_before for block in out)
-        return out
+    def _counted(self, blocks: list[RawBlock]) -> list[RawBlock]:
+        self._received += sum(len(block.counts) for block in blocks)
+        self._lost += sum(block.lost_before for block in blocks)
+        return blocks
 
-    def _at_one_rate(self, blocks: list[RawBlock]) -> list[RawBlock]:
+    def _at_one_rate(self, items: Sequence[RawBlock | Message]) -> list[RawBlock]:
+        """Blocks of one chunk as they are handed out."""
+        blocks = [item for item in items if isinstance(item, RawBlock)]
         if self.info is None and blocks:
             self.info = self._info(blocks[0].counts.shape[1])
         if self._board.lead_off == "hint":
             blocks = [dataclasses.replace(block, lead_off=block.lead_off or None) for block in blocks]
         if self._runner is not None:
-            return [out for block in blocks for out in self._resampled(self._runner, block)]
-        out = []
-        for k, block in enumerate(blocks):
-            if not k and self._silence is not None:
-                more = self._unheard(self._silence, blocks)
-                self._more += more
-                block = dataclasses.replace(block, lost_before=block.lost_before + more)
-            out.append(dataclasses.replace(block, first_sample=block.first_sample + self._more))
-        return out
-
-    @staticmethod
-    def _resampled(runner: FreeRunner, block: RawBlock) -> list[RawBlock]:
-        if len(block.counts):
-            return runner.feed(block)
-        # An electrode is off, and with it the samples.
-        return [dataclasses.replace(block, first_sample=runner.next_sample)]
-
-    @staticmethod
-    def _unheard(silence: SilenceMeter, blocks: list[RawBlock]) -> int:
-        return silence.lost(sum(len(b.counts) for b in blocks), blocks[0].lost_before, blocks[0].host_s)
+            return [out for block in blocks for out in self._runner.feed(block)]
+        return blocks if self._silence is None else self._silence.feed(blocks)
 
     def _info(self, n_leads: int) -> BoardInfo:
         board = self._board

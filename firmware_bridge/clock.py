@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-__all__ = ["SampleClock", "can_go_on", "went_on"]
+__all__ = ["SampleClock"]
 
 BUCKET_S = 1.0
 MOST_BUCKETS = 600
@@ -16,8 +16,6 @@ LEAST_S = 60.0
 SURE_S = 0.002
 """How far above the line a second may lie and count for much."""
 ROUNDS = 8
-RATE_SLACK, SLACK_S = 1.02, 1.0
-"""How far a board's clock may be from the host's, and how long samples may lie in buffers."""
 
 
 class SampleClock:
@@ -85,13 +83,3 @@ class SampleClock:
                 weights = 1.0 / (1.0 + (above / SURE_S) ** 2)
             self._slope = float(line[0])
         return self._slope
-
-
-def can_go_on(jump: int, rate_hz: float, away_s: float) -> bool:
-    """Whether a board that kept its numbers can have come ``jump`` samples further while it was away."""
-    return 0 <= jump <= rate_hz * (RATE_SLACK * away_s + SLACK_S)
-
-
-def went_on(jump: int, rate_hz: float, away_s: float) -> bool:
-    """Whether it has sampled all the time that it was away, as the jump of its numbers shows."""
-    return can_go_on(jump, rate_hz, away_s) and jump >= rate_hz * (away_s / RATE_SLACK - SLACK_S)

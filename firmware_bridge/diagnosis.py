@@ -25,6 +25,7 @@ __all__ = [
     "no_hello",
     "rate_is_fixed",
     "silent",
+    "went_away",
 ]
 
 MAX_FS_MHZ = 100_000_000
@@ -49,6 +50,11 @@ def cannot_open(url: str, error: Exception) -> LinkError:
 def given_up(url: str) -> LinkError:
     """Return the LinkError for an attempt that nobody waits for any more."""
     return LinkError(f"stopped before {url} was heard", "Start again")
+
+
+def went_away(url: str) -> LinkError:
+    """Return the LinkError for a port that was there."""
+    return LinkError(f"the board went away: {url} is gone", "Check cable and supply")
 
 
 def missing(url: str) -> LinkError:

@@ -19,7 +19,9 @@ LEARN_S = 1.0
 BANDWIDTH_HZ = 0.3
 """How fast the loop follows a rate that changes, as with the number of digits in a line."""
 GAP_S = 0.3
-"""A silence of so long is a loss, not a jitter."""
+"""A silence of so long is a loss, not a jitter, unless a backlog follows it."""
+SETTLED_S = 0.1
+"""So long behind a silence it is clear whether one does: it may come in pieces."""
 ROUGH_MS = 15.0
 """Jitter beyond which the shape of a beat suffers."""
 FAST_HZ = 1000.0
@@ -47,18 +49,14 @@ class FreeRunner:
     def __init__(self) -> None:
         self.fs_estimate_hz: float | None = None
         self._first: list[RawBlock] = []
+        self._held: list[RawBlock] = []  # behind a silence that may be made up for
         self._end_s = 0.0  # smoothed, of the last sample that was placed
         self._error2 = 0.0
         self._next: int | None = None  # number of the next sample that comes out
-        self._begin_s = 0.0
+        self._begin_s: float | None = None  # of number 0
         self._last: NDArray[np.float64] | None = None
         self._last_s = 0.0
         self._low_pass: _LowPass | None = None
-
-    @property
-    def next_sample(self) -> int:
-        """Number of the next sample that comes out."""
-        return self._next or 0
 
     @property
     def jitter_ms(self) -> float:
@@ -71,21 +69,51 @@ class FreeRunner:
         return self.jitter_ms > ROUGH_MS
 
     def feed(self, block: RawBlock) -> list[RawBlock]:
-        """Take the samples that came at once; give those at `FS_HZ` that lie before the last of them."""
+        """Take the samples that came at once; give those at `FS_HZ` that lie before the last of them.
+
+        A block without samples says that an electrode is off, and with it the samples: time goes on.
+        """
         if not len(block.counts):
-            return []
+            return self._off(block)
         if self.fs_estimate_hz is None:
             return self._learn(block)
-        n, late_s = len(block.counts), block.host_s - self._end_s - len(block.counts) / self.fs_estimate_hz
-        begin_s = self._end_s
-        if late_s > GAP_S:
-            self._end_s, self._last = block.host_s, None
-            self._filter_at(self.fs_estimate_hz)
-            return self._place(block, block.host_s - n / self.fs_estimate_hz)
-        omega = min(2.0 * math.pi * BANDWIDTH_HZ * n / self.fs_estimate_hz, 0.5)
-        self._end_s += n / self.fs_estimate_hz + math.sqrt(2.0) * omega * late_s
+        out = self.flush() if self._held and block.host_s >= self._held[0].host_s + SETTLED_S else []
+        if self._held or self._late_s(block, self.fs_estimate_hz) > GAP_S:
+            self._held.append(block)
+            return out
+        return out + self._follow(block, self.fs_estimate_hz)
+
+    def flush(self) -> list[RawBlock]:
+        """What waited behind a silence: a backlog that makes up for it, or the samples behind a gap."""
+        if not self._held or self.fs_estimate_hz is None:
+            return []
+        counts = np.concatenate([one.counts for one in self._held])
+        block = dataclasses.replace(self._held[-1], counts=counts)
+        self._held.clear()
+        if self._late_s(block, self.fs_estimate_hz) <= GAP_S:
+            return self._follow(block, self.fs_estimate_hz)
+        self._end_s, self._last = block.host_s, None
+        self._filter_at(self.fs_estimate_hz)
+        return self._place(block, block.host_s - len(counts) / self.fs_estimate_hz)
+
+    def _off(self, block: RawBlock) -> list[RawBlock]:
+        out = self.flush()
+        self._first.clear()  # they tell no rate with a pause among them
+        if self._begin_s is None:
+            self._begin_s, self._next = block.host_s, 0
+        return [*out, dataclasses.replace(block, first_sample=self._next or 0)]
+
+    def _late_s(self, block: RawBlock, fs_hz: float) -> float:
+        """How much later a block came than what was before it lets expect."""
+        return block.host_s - self._end_s - len(block.counts) / fs_hz
+
+    def _follow(self, block: RawBlock, fs_hz: float) -> list[RawBlock]:
+        """Place what goes on without a gap, and follow its rate."""
+        n, late_s, begin_s = len(block.counts), self._late_s(block, fs_hz), self._end_s
+        omega = min(2.0 * math.pi * BANDWIDTH_HZ * n / fs_hz, 0.5)
+        self._end_s += n / fs_hz + math.sqrt(2.0) * omega * late_s
         self._end_s = max(self._end_s, begin_s + 1e-6)
-        period_s = 1.0 / self.fs_estimate_hz + omega * omega * late_s / n
+        period_s = 1.0 / fs_hz + omega * omega * late_s / n
         self.fs_estimate_hz = min(max(1.0 / max(period_s, 1e-6), 1.0), 1e5)
         self._error2 += min(1.0, n / self.fs_estimate_hz / 5.0) * (late_s * late_s - self._error2)
         return self._place(block, begin_s)
@@ -101,7 +129,9 @@ class FreeRunner:
         if took_s < LEARN_S or len(rest) < 2:
             return []
         self.fs_estimate_hz = sum(len(one.counts) for one in rest) / took_s
-        self._begin_s = self._end_s = self._last_s = first.host_s
+        self._end_s = self._last_s = first.host_s
+        if self._begin_s is None:
+            self._begin_s = first.host_s
         self._first.clear()
         self._filter_at(self.fs_estimate_hz)
         return [out for one in rest for out in self.feed(one)]
@@ -111,6 +141,7 @@ class FreeRunner:
         self._low_pass = _LowPass(fs_hz) if fs_hz > FAST_HZ else None
 
     def _place(self, block: RawBlock, begin_s: float) -> list[RawBlock]:
+        assert self._begin_s is not None
         n = len(block.counts)
         times_s = begin_s + (self._end_s - begin_s) * np.arange(1, n + 1) / n
         values = np.asarray(block.counts, np.float64)

@@ -16,8 +16,9 @@ from firmware_bridge import diagnosis, wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.board_link import open_board
 from firmware_bridge.boards import BOARDS
-from firmware_bridge.clock import SampleClock, can_go_on
+from firmware_bridge.clock import SampleClock
 from firmware_bridge.link import open_link
+from firmware_bridge.outage import away_s, can_go_on
 from firmware_bridge.ports import list_ports
 from firmware_bridge.protocols.edge import EdgeDecoder
 from firmware_bridge.reader import Tap
@@ -48,7 +49,7 @@ class LinkChange:
         Of ``back``: whether its sample numbers go on, so that the next block tells what was lost, exactly. Else they
         begin anew.
     away_s
-        Of ``back``: from the last sample that came to the first one now, by the host's clock.
+        Of ``back``: from the last sample that came before to the first one now, by the host's clock.
     """
 
     state: str
@@ -186,13 +187,7 @@ class LastingLink:
             received = self._link.read(timeout_s)
         except LinkError as error:
             return [self._lose(error.message)]
-        out: list[Item] = []
-        for item in received:
-            if isinstance(item, RawBlock):
-                out += self._took(item)
-            else:
-                self._ended = self._ended or isinstance(item, wire.Stopped)
-                out.append(item)
+        out = self._took(received)
         now_s = time.monotonic()
         if received:
             self._heard_s, self._stalled = now_s, False
@@ -213,7 +208,7 @@ class LastingLink:
     def stop(self) -> list[Item]:
         """Stop the board and return what was under way; at most 1 s, never raises."""
         self._cancelled = True
-        return [] if self._link is None else list(self._link.stop())
+        return [] if self._link is None else self._took(self._link.stop())
 
     def cancel(self) -> None:
         """End an attempt that is under way; safe in a signal handler."""
@@ -248,14 +243,25 @@ class LastingLink:
     ) -> None:
         self.close()
 
-    def _took(self, block: RawBlock) -> list[Item]:
-        away_s = time.monotonic() - self._last_s
+    def _took(self, items: Sequence[RawBlock | wire.Message]) -> list[Item]:
+        out: list[Item] = []
+        for item in items:
+            if isinstance(item, RawBlock):
+                out += self._placed(item)
+            else:
+                self._ended = self._ended or isinstance(item, wire.Stopped)
+                out.append(item)
+        return out
+
+    def _placed(self, block: RawBlock) -> list[Item]:
+        """A block; of a link that was opened again, the first one behind what tells so."""
         out: list[Item] = [block]
         if self._confirming:
             self._confirming = False
-            rate_hz = self.info.fs_hz * max(1.0, self.info.time_scale)
+            rate_hz = self.info.fs_hz * self.info.time_scale
+            gone_s = away_s(block, self._last_s, rate_hz)
             jump = 0 if self._expected is None else block.first_sample - self._expected
-            kept = not self._is_new and can_go_on(jump, rate_hz, away_s)
+            kept = not self._is_new and can_go_on(jump, rate_hz, gone_s)
             self._wait_s = FIRST_WAIT_S
             if not kept:
                 # What its number seems to tell as lost is none.
@@ -265,11 +271,11 @@ class LastingLink:
                 block = dataclasses.replace(block, lost_before=0)
                 self._clock = self._new_clock()
             detail = "back" if kept else "back, its sample numbers begin anew"
-            out = [LinkChange("back", f"{detail}, after {away_s:.1f} s", self.info, kept, away_s), block]
+            out = [LinkChange("back", f"{detail}, after {gone_s:.1f} s", self.info, kept, gone_s), block]
         self._expected = block.first_sample + len(block.counts)
         if self._clock is not None:
             self._clock.push(self._expected, block.host_s)
-        self._last_s = time.monotonic()
+        self._last_s = block.host_s
         return out
 
     def _new_clock(self) -> SampleClock | None:

@@ -13,6 +13,7 @@ from firmware_bridge import diagnosis, wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.protocols.edge import EdgeDecoder
 from firmware_bridge.reader import POLL_S, PortReader, Tap, close_port, open_port
+from firmware_bridge.recognition import KEPT_BYTES
 
 __all__ = ["Link", "open_link"]
 
@@ -21,7 +22,6 @@ STOP_WITHIN_S = 1.0
 STOP_EVERY_S = 0.25
 RATE_WITHIN_S = 1.0
 RUNNING_WITHIN_S = 0.3  # a session that goes on has a frame every 40 ms
-KEPT_BYTES = 4096  # of what came before HELLO, to tell what it looks like
 
 
 def open_link(
@@ -95,7 +95,7 @@ def _shake_hands(
         chunk = reader.get(min(ask_s - now_s, deadline_s - now_s, POLL_S))
         if chunk is None:
             if reader.exhausted:
-                raise _went_away(url)
+                raise diagnosis.went_away(url)
             continue
         received += chunk[0][: KEPT_BYTES - len(received)]
         out = decoder.feed(*chunk)
@@ -300,7 +300,7 @@ class Link:
     def _gone(self) -> LinkError:
         if self._closed:
             return LinkError(f"the link to {self._sender.url} is closed", "Open it again")
-        return _went_away(self._sender.url)
+        return diagnosis.went_away(self._sender.url)
 
 
 class _Sender:
@@ -317,12 +317,8 @@ class _Sender:
         try:
             self.port.write(frame)
         except (OSError, TypeError, ValueError):
-            raise _went_away(self.url) from None
+            raise diagnosis.went_away(self.url) from None
 
 
 def _streams(items: Sequence[RawBlock | wire.Message]) -> bool:
     return any(isinstance(item, RawBlock) for item in items)
-
-
-def _went_away(url: str) -> LinkError:
-    return LinkError(f"the board went away: {url} is gone", "Check cable and supply")

@@ -166,7 +166,7 @@ class PortReader:
         try:
             data = self._port.read(1)
             while data and len(data) < CHUNK_BYTES and (waiting := self._port.in_waiting):
-                data += self._port.read(min(waiting, CHUNK_BYTES))
+                data += self._port.read(min(waiting, CHUNK_BYTES - len(data)))
         except (OSError, TypeError, ValueError) as error:  # pyserial answers a dead port with any of these
             self.failure = str(error)
         return data

@@ -12,8 +12,10 @@ from firmware_bridge.boards import BOARDS, Board
 from firmware_bridge.protocols import open_decoder
 from firmware_bridge.protocols.edge import EdgeDecoder
 
-__all__ = ["Seen", "recognise", "version_words"]
+__all__ = ["KEPT_BYTES", "Seen", "recognise", "version_words"]
 
+KEPT_BYTES = 4096
+"""So many of the first that come are enough to tell."""
 FEWEST_FRAMES = 8
 UNDERSTOOD = 0.9
 """Share of the bytes that a decoder must make sense of."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from firmware_bridge.blocks import RawBlock
+
 __all__ = ["SilenceMeter"]
 
 SHORTEST_S = 0.1
@@ -11,9 +15,11 @@ MADE_UP = 0.5
 
 
 class SilenceMeter:
-    """How many samples are missing behind a silence, by the host's clock.
+    """Tells how many samples are missing behind a silence, by the host's clock.
 
-    A backlog may come in pieces: whether it does is clear `SHORTEST_S` behind the silence, and a loss is told then.
+    A backlog may come in pieces: what comes behind a silence waits until it is made up for, or for `SHORTEST_S`; then a
+    loss is told. It is told short by up to what one chunk holds: the samples that the board had ready when it fell
+    silent come, if at all, with those behind.
 
     Parameters
     ----------
@@ -24,36 +30,43 @@ class SilenceMeter:
     """
 
     def __init__(self, fs_hz: float, counter_modulo: int | None) -> None:
-        self._fs_hz, self._modulo = fs_hz, counter_modulo
+        self._fs_hz, self._turn = fs_hz, counter_modulo or 1
         self._last_s: float | None = None
         self._silent_s = self._end_s = 0.0
-        self._came = 0
+        self._held: list[RawBlock] = []
+        self._lost = 0
 
-    def lost(self, n_samples: int, n_known: int, host_s: float) -> int:
-        """Missing before a chunk of ``n_samples``, beyond the ``n_known`` that its counter tells."""
-        last_s, self._last_s = self._last_s, host_s
-        if last_s is None:
-            return 0
-        missing = 0
-        if self._silent_s and host_s >= self._end_s + SHORTEST_S:
-            missing = self._missing()
-            self._silent_s = 0.0
-        if self._silent_s:
-            self._came += n_samples + n_known
-        elif host_s - last_s >= SHORTEST_S and n_known and self._modulo:
-            # The counter tells that something is lost: only how often it went round is open.
-            missing += self._whole_turns((host_s - last_s) * self._fs_hz - n_samples - n_known)
-        elif host_s - last_s >= SHORTEST_S:
-            self._silent_s, self._end_s, self._came = host_s - last_s, host_s, n_samples + n_known
-        return missing
+    def feed(self, blocks: list[RawBlock]) -> list[RawBlock]:
+        """Take the blocks of a chunk, which tell the losses of its counter; give those that need not wait."""
+        if not blocks:
+            return []
+        host_s, last_s = blocks[0].host_s, self._last_s
+        out = self.flush() if self._held and host_s >= self._end_s + SHORTEST_S else []
+        self._last_s = host_s
+        if not self._held:
+            if last_s is None or host_s - last_s < SHORTEST_S:
+                return out + self._numbered(blocks)
+            self._silent_s, self._end_s = host_s - last_s, host_s
+        self._held += blocks
+        return out if self._missing() else out + self.flush()
+
+    def flush(self) -> list[RawBlock]:
+        """What waits behind a silence, with what it lost."""
+        if not self._held:
+            return []
+        missing = self._missing()
+        self._lost += missing
+        (first, *rest), self._held = self._numbered(self._held), []
+        return [dataclasses.replace(first, lost_before=first.lost_before + missing), *rest]
+
+    def _numbered(self, blocks: list[RawBlock]) -> list[RawBlock]:
+        return [dataclasses.replace(block, first_sample=block.first_sample + self._lost) for block in blocks]
 
     def _missing(self) -> int:
-        """Of the silence that is over; what has come since it ended is the board's of that time."""
-        expected = (self._silent_s + SHORTEST_S) * self._fs_hz
-        if self._came - SHORTEST_S * self._fs_hz > MADE_UP * self._silent_s * self._fs_hz:
+        """Of the silence: what the board took until the last chunk, and has not come."""
+        assert self._last_s is not None
+        came = sum(len(block.counts) + block.lost_before for block in self._held)
+        missing = (self._silent_s + self._last_s - self._end_s) * self._fs_hz - came
+        if missing <= (1.0 - MADE_UP) * self._silent_s * self._fs_hz:
             return 0
-        return self._whole_turns(expected - self._came)
-
-    def _whole_turns(self, missing: float) -> int:
-        turn = self._modulo or 1
-        return max(0, round(missing / turn) * turn)
+        return round(missing / self._turn) * self._turn

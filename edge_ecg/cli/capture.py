@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from edge_ecg.cli.run import only_port
 from edge_ecg.errors import DataError, UsageError
 from firmware_bridge.boards import BOARDS
 from firmware_bridge.capture import About, CaptureWriter
-from firmware_bridge.lasting import LastingLink, LinkChange, opener_of
+from firmware_bridge.lasting import LastingLink, LinkChange, Opener, opener_of
 from firmware_bridge.probe import find_board
 from firmware_bridge.wire import Stopped
 
@@ -44,6 +45,7 @@ def capture(
         raise UsageError(f"{file} is not empty", "Name another file, or remove it: a capture is never appended to")
     where = link.port or only_port()
     board_name, speed = find_board(where) if link.board == "auto" else (link.board, link.baud)
+    is_new = not file.exists()
     try:
         out = file.open("wb", buffering=0)
     except OSError as error:
@@ -52,7 +54,7 @@ def capture(
         about = About(board_name, where, speed or BOARDS[board_name].bauds[0], time.time())
         tap = _Tap(CaptureWriter(out, about, time.monotonic()))
         opener = opener_of(board_name, speed, link.handshake_timeout_s, fs_hz=link.fs_hz, tap=tap)
-        with LastingLink(where, opener) as held, orderly_stop(held.cancel):
+        with _opened(where, opener, file, is_new) as held, orderly_stop(held.cancel):
             tell(f"{held.info.name}: {held.info.fs_hz:g} Hz, leads {', '.join(held.info.leads)}; Ctrl-C ends it")
             _keep(held, tap, length_s)
             tell(link_line(held.stats()))
@@ -60,6 +62,18 @@ def capture(
         why = tap.failure.strerror or tap.failure
         raise DataError(f"{file} cannot be written: {why}", "What it holds can be replayed")
     click.echo(f"{file}: {file.stat().st_size} bytes. Next: edge-ecg replay {file}")
+
+
+def _opened(where: str, opener: Opener, file: Path, is_new: bool) -> LastingLink:
+    """The board; where none answers, nothing is kept of what did."""
+    try:
+        return LastingLink(where, opener)
+    except BaseException:
+        if is_new:
+            file.unlink(missing_ok=True)
+        elif file.is_file():
+            os.truncate(file, 0)
+        raise
 
 
 class _Tap:

@@ -20,7 +20,7 @@ from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
 from firmware_bridge.board_stream import BoardStream
 from firmware_bridge.boards import BOARDS, Board
 from firmware_bridge.capture import About, read_about, read_chunks
-from firmware_bridge.clock import went_on
+from firmware_bridge.outage import away_s, went_on
 from firmware_bridge.protocols.edge import EdgeDecoder
 from firmware_bridge.wire import Hello, Stopped
 
@@ -131,7 +131,6 @@ class RawCaptureSource:
                     may_be_new = True
                 elif isinstance(message, RawBlock) and info is not None:
                     block = message
-                    jump, away_s = block.first_sample - next_sample, host_s - last_s
                     if scale is None or scale.info != info or (may_be_new and not _is_timed(about, scale)):
                         # How long the pause before it was, nobody knows; or it is another board.
                         n_streams += 1
@@ -139,9 +138,11 @@ class RawCaptureSource:
                         begin_s = host_s - len(block.counts) / scale.rate_hz
                         start_utc_s = None if about is None else about.start_utc_s + begin_s
                         yield scale.stream(f"{self._path.stem}-{n_streams}", start_utc_s)
-                    elif may_be_new and not went_on(jump, scale.rate_hz, away_s):
-                        scale.begin_anew(away_s)
-                        block = replace(block, lost_before=0)
+                    elif may_be_new:
+                        gone_s = away_s(block, last_s, scale.rate_hz)
+                        if not went_on(block.first_sample - next_sample, scale.rate_hz, gone_s):
+                            scale.begin_anew(gone_s)
+                            block = replace(block, lost_before=0)
                     next_sample, last_s, may_be_new = block.first_sample + len(block.counts), host_s, False
                     yield _without_arrival(scale.block(block))
             if self._stopped:

@@ -94,7 +94,8 @@ class SerialLinkSource:
             for message in received:
                 match message:
                     case LinkChange("lost"):
-                        lost_s, why = time.monotonic(), message.detail
+                        # Lost again without a sample between: it has been away since the first time.
+                        lost_s, why = lost_s if why else time.monotonic(), message.detail
                         yield LinkEvent("lost", why, self._stream)
                     case LinkChange("back"):
                         why = ""
@@ -112,6 +113,8 @@ class SerialLinkSource:
         for message in self._link.stop():
             if isinstance(message, RawBlock):
                 yield self._scale.block(message)
+            elif isinstance(message, LinkChange):
+                yield from self._back(message)
         yield LinkEvent("ended", "stopped", self._stream)
 
     def stop(self) -> None:

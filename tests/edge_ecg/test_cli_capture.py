@@ -67,6 +67,38 @@ def test_a_capture_ends_when_it_was_asked_to(edge_ecg: Run) -> None:
     assert 0.3 * 360 < n < 2.5 * 360
 
 
+class Foreign:
+    """Sends what is no frame of any board."""
+
+    finished = False
+
+    def is_plugged(self, now_s: float) -> bool:
+        return True
+
+    def receive(self, data: bytes, now_s: float) -> bytes:
+        return b""
+
+    def advance(self, now_s: float) -> bytes:
+        return b"hello text\r\n"
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_where_no_board_answers_nothing_is_left(
+    is_there: bool, edge_ecg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_ECG__LINK__HANDSHAKE_TIMEOUT_S", "0.5")
+    file = tmp_path / "a.ecgcap"
+    if is_there:
+        file.touch()
+    with PtyBoard(Foreign()) as board:
+        code, _, err = edge_ecg("capture", "--port", board.path, "--board", "hpi5", file)
+    assert code == 4
+    assert "are none of a ProtoCentral HealthyPi 5" in err
+    assert file.exists() == is_there
+    with PtyBoard(minute()) as board:
+        assert edge_ecg("capture", "--port", board.path, file)[0] == 0
+
+
 def test_a_full_disk_ends_it_and_what_was_kept_replays(tmp_path: Path) -> None:
     file = tmp_path / "full.ecgcap"
     with PtyBoard(minute()) as board:

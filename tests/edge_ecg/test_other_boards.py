@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,17 @@ def test_an_electrode_that_comes_off_is_told(tmp_path: Path, capsys: pytest.Capt
     assert [t_s for _, t_s in told] == [pytest.approx(12.0, abs=0.2), pytest.approx(15.0, abs=0.2)]
     (gap,) = [row for row in rows if row["type"] == "gap"]
     assert gap["lost_samples"] / 250.0 == pytest.approx(3.0, abs=0.2)
+
+
+def test_an_electrode_that_is_off_at_the_start_takes_its_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = beats_s(heard(capsys, EXCERPT)[0])
+    write_capture("ad8232", tmp_path / "a.ecgcap", silent=(0.0, 10.0), meanwhile=b"!\r\n")
+    rows, _ = heard(capsys, tmp_path / "a.ecgcap")
+    told = [(row["off"], row["t_s"]) for row in rows if row["type"] == "lead_off"]
+    assert told == [(True, 0.0), (False, pytest.approx(10.0, abs=0.2))]
+    # The recording began at 10^9 s.
+    utc = [datetime.fromisoformat(row["utc"]).timestamp() - 1e9 for row in rows if row["type"] == "beat"]
+    assert len(utc) > 15
+    assert max(np.abs(expected - at_s).min() for at_s in utc) < 0.05

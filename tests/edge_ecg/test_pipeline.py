@@ -354,6 +354,19 @@ def test_lead_off_from_the_first_sample_is_told(ecg_mv):
     assert all({"lead_off", "reject"} <= set(e.beat.flags) for e in of(Classified, events))
 
 
+def test_lead_off_before_the_first_sample_is_told(ecg_mv):
+    """A board that sends nothing else until the electrode is on."""
+    off = SampleBlock(np.zeros((0, 2), np.float32), 0, True)
+    on = [SampleBlock(ecg_mv[:7200], 10_800, False)]
+    events = run([off, *on])
+    assert isinstance(events[0], ModelEvent)
+    assert [(e.at_index, e.off) for e in of(LeadOffEvent, events)] == [(0, True), (10_800, False)]
+    assert [(e.at_index, e.n_lost) for e in of(GapEvent, events)] == [(10_800, 10_800)]
+    alone = of(Classified, run(on))
+    assert [e.beat.r_index for e in of(Classified, events)] == [e.beat.r_index for e in alone]
+    assert len(alone) > 10
+
+
 def test_beats_that_touch_lead_off_are_rejected_and_no_others(ecg_mv):
     blocks = [
         SampleBlock(ecg_mv[:7200], 0, False),

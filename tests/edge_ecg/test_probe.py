@@ -91,6 +91,15 @@ def test_what_nobody_knows_is_told_for_each_speed() -> None:
     assert "Name it with --board" in caught.value.hint
 
 
+def test_any_text_is_no_answer_to_a_greeting() -> None:
+    """What talks by itself is not greeted: a Chords board would answer with a line of text."""
+    talker, heard = Talker(b"[wifi] scanning for networks\r\n"), []
+    talker.receive = lambda data, now_s: heard.append(data) or b""  # type: ignore[assignment, func-returns-value]
+    with PtyBoard(talker) as pty, pytest.raises(LinkError, match=r"no known board .*text that begins '\[wifi\]"):
+        find_board(pty.path)
+    assert not [data for data in heard if b"WHORU" in data or data == b"v"]
+
+
 @pytest.mark.parametrize("is_asked", [False, True], ids=["streams", "answers"])
 def test_our_own_firmware_of_another_version_is_told(is_asked: bool) -> None:
     hello = b"\0" + framing.encode(b"\x02\x81\0\0\x02hello")

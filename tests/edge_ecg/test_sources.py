@@ -326,6 +326,112 @@ def test_a_board_is_waited_for_only_so_long(record: Path, tmp_path: Path) -> Non
         source.close()
 
 
+class Mute(Cable):
+    """Says what it is, and sends no sample."""
+
+    mute = False
+
+    def advance(self, now_s: float) -> bytes:
+        said = super().advance(now_s)
+        return b"" if self.mute else said
+
+
+def test_a_board_that_answers_and_sends_no_sample_is_waited_for_only_so_long(
+    record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firmware_bridge.lasting.STALLED_S", 0.2)
+    monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 0.4)
+    board = Mute(board_of_record(record, None).info, read_record(record).counts, 1.0)
+    with PtyBoard(board, tmp_path / "board"):
+        source = SerialLinkSource(str(tmp_path / "board"), wait_s=3.0)
+        items = source.items()
+        while not isinstance(next(items), SampleBlock):
+            pass
+        board.plugged, board.mute = False, True
+        states: list[str] = []
+
+        def wait_for_it() -> None:
+            for item in items:
+                states.extend([item.state] if isinstance(item, LinkEvent) else [])
+                board.plugged = bool(states)
+                assert len(states) < 20
+
+        with pytest.raises(LinkError, match="no sample for"):
+            wait_for_it()
+        source.close()
+    assert states.count("lost") > 1
+
+
+def test_what_comes_between_a_reconnect_and_a_stop_has_its_place(tmp_path: Path) -> None:
+    class Counting(Cable):
+        n_said = 0
+
+        def advance(self, now_s: float) -> bytes:
+            said = super().advance(now_s)
+            self.n_said += len(said)
+            return said
+
+    info = BoardInfo("b", "1", "adc", 500.0, ("I",), 1e6, 1.0, 1)
+    board = Counting(info, np.arange(100_000)[:, None])
+    with PtyBoard(board, tmp_path / "board"):
+        source = SerialLinkSource(str(tmp_path / "board"))
+        items = source.items()
+        heard: list[SampleBlock] = []
+        while len(heard) < 3:
+            heard += [item for item in [next(items)] if isinstance(item, SampleBlock)]
+        board.plugged = False
+        while not (isinstance(item := next(items), LinkEvent) and item.state == "lost"):
+            heard += [item] if isinstance(item, SampleBlock) else []
+        board.reset()
+        n_before, board.plugged = board.n_said, True
+        while not source.stats().reconnects:
+            next(items)
+        while board.n_said == n_before:
+            time.sleep(0.01)
+        source.stop()
+        rest = list(items)
+        source.close()
+    assert [item.state for item in rest if isinstance(item, LinkEvent)] == ["back", "ended"]
+    behind = [item for item in rest if isinstance(item, SampleBlock)]
+    assert behind[0].samples_mv[0, 0] == 0.0
+    assert behind[0].first_index > heard[-1].first_index + len(heard[-1].samples_mv) + 0.05 * 500
+
+
+class Clocked(Cable):
+    """An AD8232 that prints when it took each sample, in ms, 200 times a second."""
+
+    finished = False
+
+    def __init__(self) -> None:
+        self._begun_s = time.monotonic()
+        self._n = 0
+
+    def receive(self, data: bytes, now_s: float) -> bytes:
+        return b""
+
+    def advance(self, now_s: float) -> bytes:
+        first, self._n = self._n, int((now_s - self._begun_s) * 200.0)
+        return b"".join(b"%d\r\n" % (5 * k) for k in range(first, self._n))
+
+
+def test_a_board_without_numbers_that_comes_back_goes_on_at_its_time(tmp_path: Path) -> None:
+    board, late_s = Clocked(), ([], [])
+    with PtyBoard(board, tmp_path / "board"):
+        source = SerialLinkSource(str(tmp_path / "board"), board="ad8232", uv_per_lsb=1000.0)
+        for item in source.items():
+            if isinstance(item, LinkEvent) and item.state == "lost":
+                board.plugged = True
+            if isinstance(item, SampleBlock):
+                is_back = source.stats().reconnects
+                taken_s = 1e-3 * item.samples_mv[:, 0]
+                late_s[is_back].extend(taken_s - (item.first_index + np.arange(len(taken_s))) / 250.0)
+                board.plugged = board.plugged and (is_back or len(late_s[0]) < 250)
+                if len(late_s[1]) > 250:
+                    source.stop()
+        source.close()
+    assert np.median(late_s[1]) == pytest.approx(np.median(late_s[0]), abs=0.2)
+
+
 def test_a_simulated_board_without_time_that_is_reset_is_another_stream(record: Path, tmp_path: Path) -> None:
     """How much is missing nobody can say: of a board that keeps no time, not even the clock."""
     known = board_of_record(record, None)
@@ -433,3 +539,40 @@ def test_a_session_that_begins_after_a_pause_is_placed_by_the_time_of_its_arriva
     ends = [0, *(b.first_index + len(b.samples_mv) for b in blocks)]
     (gap,) = [b.first_index - end for b, end in zip(blocks, ends, strict=False) if b.first_index > end]
     assert gap / 500.0 == pytest.approx(10.0, abs=0.2)
+
+
+def starts_s(tmp_path: Path, said: Iterator[tuple[bytes, float]] | list[tuple[bytes, float]]) -> list[float]:
+    """When the sample of value 0 of each session is placed, s since the first."""
+    held = io.BytesIO()
+    writer = CaptureWriter(held, About("edge", "/dev/ttyUSB0", 115200, 1e9), 0.0)
+    for data, at_s in said:
+        writer.write(data, at_s)
+    (tmp_path / "a.ecgcap").write_bytes(held.getvalue())
+    blocks = [item for item in open_replay(tmp_path / "a.ecgcap").items() if isinstance(item, SampleBlock)]
+    return [block.first_index / 500.0 for block in blocks if block.samples_mv[0, 0] == 0.0]
+
+
+def test_resets_do_not_add_up_to_a_time_that_is_off(tmp_path: Path) -> None:
+    board = VirtualBoard(BoardInfo("b", "1", "adc", 500.0, ("I",), 1e6, 1.0, 1), np.arange(100_000)[:, None])
+
+    def said() -> Iterator[tuple[bytes, float]]:
+        for n in range(10):
+            board.reset()
+            yield board.greet() + board.receive(wire.encode(wire.Start(), 0), 5.0 * n), 5.0 * n
+            for k in range(1, 26):
+                at_s = 5.0 * n + 0.04 * k + 1e-6
+                yield board.advance(at_s), at_s
+
+    assert starts_s(tmp_path, said()) == pytest.approx([5.0 * n for n in range(10)], abs=0.01)
+
+
+def test_what_the_numbers_of_a_reset_board_seem_to_tell_as_lost_is_none(tmp_path: Path) -> None:
+    """It was reset after 100 samples; of its new session the first 200 do not come."""
+    hello = wire.Hello.of(BoardInfo("b", "1", "adc", 500.0, ("I",), 1e6, 1.0, 1), 24, 0)
+
+    def data(first_sample: int, n: int) -> bytes:
+        counts = (np.arange(n) + 500 * (first_sample == 0))[:, None].astype(np.int32)
+        return wire.encode(wire.Data(first_sample, 0, counts), 1 + first_sample // 100)
+
+    said = [(b"\0" + wire.encode(hello, 0) + data(0, 100), 0.2), (b"\0" + wire.encode(hello, 0) + data(300, 100), 10.2)]
+    assert starts_s(tmp_path, said) == [pytest.approx(10.0, abs=0.01)]

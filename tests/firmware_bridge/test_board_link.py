@@ -18,7 +18,7 @@ from firmware_bridge.board_link import open_board
 from firmware_bridge.boards import BOARDS
 from firmware_bridge.link import open_link
 from firmware_bridge.protocols.edge import EdgeDecoder
-from firmware_bridge.reader import PortReader
+from firmware_bridge.reader import CHUNK_BYTES, PortReader
 from firmware_bridge.simulator import PtyBoard, VirtualBoard
 
 INFO = BoardInfo("Simulated", "1.0", "none", 360.0, ("MLII", "V1"), 5000.0, 1.0, 1)
@@ -176,7 +176,7 @@ def test_closing_stops_the_board_and_gives_the_port_back():
         link.close()
         assert link.stop() == []
         with pytest.raises(LinkError, match="is closed"):
-            link.read(1.0)
+            read_on(link, [])  # what came before is still handed out
         with pytest.raises(LinkError, match="is closed"):
             link.send(wire.Ping(1))
         with serial.Serial(board.path, timeout=1.0, exclusive=True) as port:
@@ -323,6 +323,20 @@ def test_what_came_before_a_port_died_is_kept():
     assert reader.get(5.0)[0] == b"x"
     assert reader.get(5.0) is None
     assert reader.exhausted
+    reader.close()
+
+
+def test_a_chunk_of_the_queue_is_no_longer_than_it_says():
+    class Flooded:
+        """Gives as much as is asked for."""
+
+        in_waiting = 1_000_000
+
+        def read(self, n):
+            return b"x" * n
+
+    reader = PortReader(Flooded(), queue_chunks=2)
+    assert len(reader.get(5.0)[0]) == CHUNK_BYTES
     reader.close()
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge import framing, wire
-from firmware_bridge.blocks import LinkError, RawBlock
+from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
 from firmware_bridge.protocols import DECODERS, open_decoder
 from firmware_bridge.protocols.edge import LEAP_SAMPLES, RESTART_FRAMES, EdgeDecoder
 
@@ -285,3 +285,14 @@ def test_delivered_and_lost_is_what_was_sent(damages):
     assert delivered(out) + lost(out) == 40 * N
     assert out[-1] == wire.Stopped(40 * N)
     check_consistent(out, decoder)
+
+
+def test_behind_a_reset_a_smaller_sequence_is_a_new_session():
+    """STOPPED with a high number, then HELLO: the numbers of frames begin anew with the board."""
+    decoder = EdgeDecoder(LEADS)
+    hello = wire.Hello.of(BoardInfo("b", "1", "adc", 500.0, ("I", "II"), 1e6, 1.0, 1), 24, 0)
+    said = [data(0, 198), wire.encode(wire.Stopped(N), 199), wire.encode(hello, 0)]
+    said += [data(N * k, 1 + k) for k in range(5)]
+    blocks = [item for item in decoder.feed(b"".join(said), 0.0) if isinstance(item, RawBlock)]
+    assert [block.first_sample for block in blocks] == [0, *(N * k for k in range(5))]
+    assert decoder.late_frames == 0

@@ -93,6 +93,84 @@ def test_a_silence_is_a_loss_of_its_length() -> None:
     assert sum(len(b.counts) + b.lost_before for b in out) / FS_HZ == pytest.approx(20.0, abs=0.5)
 
 
+@pytest.mark.parametrize("pieces", [[500], [250, 250], [20, 480], 5 * [100], 10 * [50]], ids=str)
+def test_a_backlog_in_pieces_is_late_not_lost(pieces: list[int]) -> None:
+    """The operating system hands over what has gathered in a stall of 2 s as chunks of 4 kB."""
+    runner, taken, out = FreeRunner(), 0, []
+    stalled = [(n, 7.0 + 0.003 * k) for k, n in enumerate(pieces)]
+    for n, at_s in [(5, 0.02 * k) for k in range(251)] + stalled + [(5, 7.0 + 0.02 * k) for k in range(2, 200)]:
+        counts = np.arange(taken, taken + n, dtype=np.int32)[:, None]
+        out += runner.feed(RawBlock(counts, 0, None, 0, at_s))
+        taken += n
+    assert not any(block.lost_before for block in out)
+    counts, numbers = (
+        np.concatenate(of)
+        for of in zip(*((b.counts[:, 0], b.first_sample + np.arange(len(b.counts))) for b in out), strict=True)
+    )
+    # Each count is when its sample was taken, in 250ths of a second.
+    late_s = (numbers - counts) / FS_HZ
+    assert np.ptp(late_s) < 0.03
+
+
+def test_half_a_backlog_is_half_a_loss() -> None:
+    runner, out = FreeRunner(), []
+    for n, at_s in [(5, 0.02 * k) for k in range(251)] + [(250, 7.0)] + [(5, 7.0 + 0.02 * k) for k in range(1, 200)]:
+        out += runner.feed(RawBlock(np.zeros((n, 1), np.int32), 0, None, 0, at_s))
+    assert [block.lost_before for block in out if block.lost_before] == [pytest.approx(250, abs=10)]
+
+
+def test_what_waits_behind_a_silence_comes_at_the_end() -> None:
+    runner = FreeRunner()
+    for k in range(100):
+        runner.feed(RawBlock(np.zeros((5, 1), np.int32), 0, None, 0, 0.02 * k))
+    assert runner.feed(RawBlock(np.zeros((50, 1), np.int32), 0, None, 0, 5.0)) == []
+    (last,) = runner.flush()
+    assert len(last.counts) == pytest.approx(50, abs=1)
+    assert runner.flush() == []
+
+
+def test_behind_a_silence_nothing_is_left_of_what_was_before() -> None:
+    """The low-pass of a fast board would smear the one into the other."""
+    runner, out = FreeRunner(), []
+    for code, from_s in ((100, 0.0), (900, 5.0)):
+        for k in range(200):
+            out += runner.feed(RawBlock(np.full((160, 1), code, np.int32), 0, None, 0, from_s + 0.016 * k))
+    (behind,) = [k for k, block in enumerate(out) if block.lost_before]
+    assert {round(float(count)) for block in out[behind:] for count in block.counts[:, 0]} == {900}
+
+
+def test_a_pause_while_the_rate_is_learnt_tells_none() -> None:
+    """A board that says something while it boots, and streams five seconds later."""
+    runner, out = FreeRunner(), []
+    for at_s in [0.0, 0.1, 0.2, *(5.0 + 0.02 * k for k in range(100))]:
+        out += runner.feed(RawBlock(np.zeros((4, 1), np.int32), 0, None, 0, at_s))
+        assert runner.fs_estimate_hz in (None, pytest.approx(200.0, rel=0.05))
+    assert sum(len(block.counts) for block in out) == pytest.approx(250 * 99 * 0.02, abs=5)
+    assert not any(block.lost_before for block in out)
+
+
+def test_an_electrode_that_is_off_at_the_start_takes_its_time() -> None:
+    runner, none = FreeRunner(), np.zeros((0, 1), np.int32)
+    out = runner.feed(RawBlock(none, 0, True, 0, 100.0))
+    for k in range(150):
+        out += runner.feed(RawBlock(np.full((4, 1), k, np.int32), 0, False, 0, 160.0 + 0.02 * k))
+    off, *on = out
+    assert (off.first_sample, off.lead_off) == (0, True)
+    assert on[0].first_sample / FS_HZ == pytest.approx(60.0, abs=0.05)
+    assert on[0].lost_before == on[0].first_sample
+    assert not any(block.lost_before for block in on[1:])
+
+
+def test_an_electrode_that_comes_off_while_the_rate_is_learnt_does_not_tell_another() -> None:
+    runner = FreeRunner()
+    for first_s in (0.0, 1.5):
+        for k in range(20 if not first_s else 100):
+            runner.feed(RawBlock(np.zeros((4, 1), np.int32), 0, False, 0, first_s + 0.02 * k))
+            assert runner.fs_estimate_hz in (None, pytest.approx(200.0, rel=0.05))
+        runner.feed(RawBlock(np.zeros((0, 1), np.int32), 0, True, 0, first_s + 2.0 * bool(first_s) + 0.4))
+    assert runner.fs_estimate_hz is not None
+
+
 def test_a_host_that_comes_late_is_called_rough() -> None:
     runner = FreeRunner()
     rng = np.random.default_rng(0)
@@ -110,10 +188,11 @@ def test_any_arrivals_give_samples_in_order(chunks: list[tuple[int, float]]) -> 
     runner, at_s, out = FreeRunner(), 0.0, []
     for n, after_s in chunks:
         at_s += after_s
-        out += runner.feed(RawBlock(np.arange(n)[:, None].astype(np.int32), 0, None, 0, at_s))
+        out += runner.feed(RawBlock(np.arange(n)[:, None].astype(np.int32), 0, not n, 0, at_s))
+    out += runner.flush()
     expected = None
     for block in out:
-        assert len(block.counts)
+        assert len(block.counts) or block.lead_off
         assert np.isfinite(block.counts).all()
         if expected is not None:
             assert block.first_sample == expected + block.lost_before

@@ -130,6 +130,33 @@ def test_a_board_that_greets_after_a_reset_is_started_again(place: Path) -> None
         assert link.stats().samples_lost == sum(b.lost_before for b in blocks(items))
 
 
+class EndingCable(Cable):
+    """Its session ends while nobody hears it; the last frame of it waits until somebody asks."""
+
+    last = b""
+
+    def end(self) -> None:
+        self.last = self._data(20) + self._stop()
+
+    def receive(self, data: bytes, now_s: float) -> bytes:
+        last, self.last = self.last, b""
+        return last + super().receive(data, now_s)
+
+
+def test_a_board_whose_session_ended_meanwhile_is_started_again(place: Path) -> None:
+    """Samples of the session that is over are no sign that it goes on."""
+    board = EndingCable(INFO, COUNTS)
+    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
+        read_until(link, started)
+        board.plugged = False
+        read_until(link, has("lost"))
+        board.end()
+        board.plugged = True
+        items = read_until(link, started)
+        assert changes(items) == ["back"]
+        assert not any(isinstance(item, wire.Stopped) for item in items), "the end of a session is not that of the link"
+
+
 def test_a_board_that_falls_silent_is_told_and_asked_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firmware_bridge.lasting.STALLED_S", 0.2)
     monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 1.5)

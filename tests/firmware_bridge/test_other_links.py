@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 
 import pytest
 from board_streams import STREAMS
@@ -11,7 +12,7 @@ from board_streams import STREAMS
 from firmware_bridge.blocks import LinkError, RawBlock
 from firmware_bridge.board_link import open_board
 from firmware_bridge.boards import BOARDS
-from firmware_bridge.lasting import opener_of
+from firmware_bridge.lasting import LastingLink, opener_of
 from firmware_bridge.simulator import PtyBoard
 
 CYTON = next(one for one in STREAMS if one.name == "cyton")
@@ -106,3 +107,30 @@ def test_a_rate_that_cannot_be_set_is_refused() -> None:
     with pytest.raises(LinkError, match="keeps no rate"):
         opener_of("ad8232", fs_hz=250.0)
     opener_of("cyton", fs_hz=250.0)
+
+
+class Lines:
+    """An AD8232 whose electrode is off."""
+
+    finished = False
+
+    def is_plugged(self, now_s: float) -> bool:
+        return True
+
+    def receive(self, data: bytes, now_s: float) -> bytes:
+        return b""
+
+    def advance(self, now_s: float) -> bytes:
+        return b"!\r\n"
+
+
+def test_a_board_that_only_tells_of_an_electrode_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firmware_bridge.lasting.STALLED_S", 0.3)
+    monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 0.6)
+    with PtyBoard(Lines()) as pty, LastingLink(pty.path, opener_of("ad8232")) as link:
+        items, until_s = [], time.monotonic() + 1.5
+        while time.monotonic() < until_s:
+            items += link.read(0.05)
+        (off,) = items
+        assert isinstance(off, RawBlock)
+        assert off.lead_off
