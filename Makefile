@@ -3,6 +3,7 @@ PYTHON ?= python3
 FUZZ_RUNS ?= 20
 MINUTES ?= 10
 MEGABYTES ?= 100
+SECONDS ?= 30
 OUTAGES ?= 100
 JOBS ?= 1
 VENV   := .venv
@@ -16,7 +17,7 @@ FULL    := $(VENV)/stamp-full
 PEERS   := .venv-peers/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench detectors fuzz link soak firmware release ci-deps clean
+.PHONY: help demo test lint types unit bench detectors fuzz fuzz-coverage link soak firmware release ci-deps clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -43,6 +44,11 @@ bench: $(FULL) ## measure accuracy and latency on this machine
 detectors: $(PEERS) ## compare beat detectors on the real databases, 30 min, or JOBS=2 (installs theirs, no TensorFlow)
 	OMP_NUM_THREADS=1 .venv-peers/bin/python -m benchmarks.detectors run --jobs $(JOBS)
 	.venv-peers/bin/python -m benchmarks.detectors page
+
+fuzz-coverage: $(FULL) ## each decoder for SECONDS=30 on bytes that reach new code (atheris, Linux on x86-64)
+	$(PIP) atheris
+	cd tests && for name in $$(../$(BIN)/python -c "from board_streams import STREAMS; print(*STREAMS)"); do \
+	  ../$(BIN)/python fuzz_coverage.py $$name -max_total_time=$(SECONDS) -rss_limit_mb=1500 || exit 1; done
 
 fuzz: $(FULL) ## MEGABYTES=100 of garbage through each receiver, then property tests with new inputs, FUZZ_RUNS=20 times over
 	$(BIN)/python tests/fuzz_receivers.py --megabytes $(MEGABYTES)
