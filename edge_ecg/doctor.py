@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edge_ecg import config
 from edge_ecg.datasets import data_root
 from edge_ecg.errors import ConfigError, EdgeEcgError
+from edge_ecg.settings import ModelSettings
 
 if TYPE_CHECKING:
     from edge_ecg.infer.edgetpu import Device, Probe
@@ -227,7 +228,7 @@ def _settings() -> tuple[Check, config.Loaded | None]:
     return Check("settings", "ok", ", ".join(names) or "no file, defaults"), loaded
 
 
-def _model(settings: config.ModelSettings) -> Check:
+def _model(settings: ModelSettings) -> Check:
     """Load the model that the settings name, as `run` would."""
     name = settings.id
     try:

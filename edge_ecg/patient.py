@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
-from edge_ecg.config import PatientSettings
 from edge_ecg.context.memory import PatientMemory
 from edge_ecg.context.saved import About, pack_memory, unpack_memory
 from edge_ecg.context.tracker import LEARNT
 from edge_ecg.errors import DataError
-from edge_ecg.types import Event, LinkEvent, PatientEvent
+from edge_ecg.settings import PatientSettings
+from edge_ecg.types import Event, LinkEvent, OutputEvent, PatientEvent, StateEvent
 
 __all__ = ["PatientFile", "forget_patient", "patients_folder"]
 
@@ -115,7 +115,7 @@ class PatientFile:
 
     def emit(self, event: Event) -> None:
         """Save when a minute has gone by since the last time."""
-        if isinstance(event, LinkEvent):
+        if isinstance(event, (LinkEvent, StateEvent, OutputEvent)):
             return
         if isinstance(event, PatientEvent) and not event.known:
             self._say("not the one who was kept, or other electrodes: learnt anew")

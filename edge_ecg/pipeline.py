@@ -32,9 +32,11 @@ from edge_ecg.types import (
     LeadOffEvent,
     LinkEvent,
     ModelEvent,
+    OutputEvent,
     PatientEvent,
     QualityEvent,
     SampleBlock,
+    StateEvent,
     StreamInfo,
 )
 
@@ -347,5 +349,5 @@ class Pipeline:
 
 
 def _completed_at(event: Event) -> int:
-    assert not isinstance(event, LinkEvent)
+    assert not isinstance(event, (LinkEvent, StateEvent, OutputEvent))
     return event.at_index

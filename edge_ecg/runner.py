@@ -33,11 +33,13 @@ class Runner:
         Turn the lead upside down.
     memory
         What is known of the patient already, for a model that follows one; it goes on learning. None: nothing, and
-        each stream is another patient's.
+        each stream is another patient's. Or what gives it, for a stream and the number of its lead.
     min_confidence
         As of `Pipeline`.
     on_failure
         Called when a sink fails for the first time.
+    on_turn
+        Called in each turn of the loop, at least ten times a second.
     clock
         The host's monotonic clock, s.
 
@@ -57,9 +59,10 @@ class Runner:
         *,
         lead: str | None = None,
         invert: bool = False,
-        memory: PatientMemory | None = None,
+        memory: PatientMemory | Callable[[StreamInfo, int], PatientMemory | None] | None = None,
         min_confidence: float = 0.0,
         on_failure: Callable[[GuardedSink], None] | None = None,
+        on_turn: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -68,8 +71,10 @@ class Runner:
         self._invert = invert
         self._memory = memory
         self._min_confidence = min_confidence
+        self._on_turn = on_turn
         self._clock = clock
         self._pipeline: Pipeline | None = None
+        self._stream: StreamInfo
         self.sinks = tuple(GuardedSink(sink, on_failure) for sink in sinks)
         self.stats = RunStats()
 
@@ -90,6 +95,7 @@ class Runner:
     def _loop(self) -> None:
         try:
             for item in self._source.items():
+                self._on_turn()
                 match item:
                     case StreamInfo():
                         self._flush()
@@ -106,12 +112,15 @@ class Runner:
             self._flush()
 
     def _pipeline_of(self, stream: StreamInfo) -> Pipeline:
+        lead = pick_lead(stream.leads, self._lead)
+        memory = self._memory(stream, lead) if callable(self._memory) else self._memory
+        self._stream = stream
         return Pipeline(
             self._classifier,
             stream,
-            lead=pick_lead(stream.leads, self._lead),
+            lead=lead,
             invert=self._invert,
-            memory=self._memory,
+            memory=memory,
             min_confidence=self._min_confidence,
         )
 
@@ -119,6 +128,8 @@ class Runner:
         assert self._pipeline is not None
         started_s = self._clock()
         arrived_s = started_s if block.host_s is None else block.host_s
+        for sink in self.sinks:
+            sink.take_samples(self._stream, block)
         for event in self._pipeline.feed(block):
             self._emit_late(event, arrived_s)
         self.stats.processing_s += self._clock() - started_s

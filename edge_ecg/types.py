@@ -19,10 +19,12 @@ __all__ = [
     "LeadOffEvent",
     "LinkEvent",
     "ModelEvent",
+    "OutputEvent",
     "PatientEvent",
     "QualityEvent",
     "RhythmEvent",
     "SampleBlock",
+    "StateEvent",
     "StreamInfo",
 ]
 
@@ -269,6 +271,45 @@ class ModelEvent:
     operating_point: OperatingPoint | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StateEvent:
+    """What the daemon as a whole does from here on.
+
+    Attributes
+    ----------
+    state
+        ``starting``, ``waiting`` (for a board), ``streaming``, ``lead_off``, ``noisy``, ``stopping``.
+    detail
+        Why, in words; may be empty.
+    utc_s
+        Wall time, seconds since 1970 UTC: a state need not belong to a sample.
+    """
+
+    state: str
+    detail: str
+    utc_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutputEvent:
+    """One output of the daemon loses what it gets, or takes it again.
+
+    Attributes
+    ----------
+    output
+        Its name: ``recording``, ``mqtt``, ``web``, ``jsonl``, ``hooks``.
+    state
+        ``paused`` (what comes is lost to it, counted), ``back``.
+    detail
+        Why, in words.
+    """
+
+    output: str
+    state: str
+    detail: str
+    utc_s: float
+
+
 Event = (
     Classified
     | GapEvent
@@ -279,4 +320,6 @@ Event = (
     | PatientEvent
     | LinkEvent
     | ModelEvent
+    | StateEvent
+    | OutputEvent
 )

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from edge_ecg.cli.main import COMMANDS, main, run
-from edge_ecg.config import Settings
+from edge_ecg.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 

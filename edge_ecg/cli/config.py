@@ -9,6 +9,7 @@ import click
 
 from edge_ecg import config as settings_of
 from edge_ecg.schema import encode
+from edge_ecg.settings import ModelSettings
 
 __all__ = ["config"]
 
@@ -67,7 +68,7 @@ def check(file: Path | None) -> None:
     click.echo(f"{', '.join(sources) or 'defaults only'}: ok")
 
 
-def _check_model(settings: settings_of.ModelSettings) -> None:
+def _check_model(settings: ModelSettings) -> None:
     """Whether the model knows its operating point."""
     if settings.operating_point is not None:
         from edge_ecg.infer import open_classifier

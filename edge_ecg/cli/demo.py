@@ -10,9 +10,9 @@ from edge_ecg.cli.accelerator import open_model
 from edge_ecg.cli.interrupt import orderly_stop
 from edge_ecg.cli.ranges import SPEED
 from edge_ecg.cli.report import DISCLAIMER, agreement_lines, link_line, raise_what_went_wrong, stats_lines, tell_failure
-from edge_ecg.config import ModelSettings
 from edge_ecg.io import read_annotations
 from edge_ecg.runner import Runner
+from edge_ecg.settings import ModelSettings
 from edge_ecg.sinks.beats import BeatList
 from edge_ecg.sinks.console import ConsoleSink
 from edge_ecg.sources.serial_link import SerialLinkSource

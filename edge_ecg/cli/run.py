@@ -27,6 +27,7 @@ from edge_ecg.labels import OperatingPoint
 from edge_ecg.leads import pick_lead
 from edge_ecg.patient import PatientFile, forget_patient
 from edge_ecg.runner import Runner
+from edge_ecg.settings import Settings
 from edge_ecg.sources.serial_link import SerialLinkSource
 from firmware_bridge.blocks import LinkError
 from firmware_bridge.ports import list_ports
@@ -128,7 +129,7 @@ def run_command(
     raise_what_went_wrong(broken, runner.sinks[: len(outputs)])
 
 
-def _patient(settings: config.Settings, classifier: Classifier, lead: str, *, forget: bool) -> PatientFile | None:
+def _patient(settings: Settings, classifier: Classifier, lead: str, *, forget: bool) -> PatientFile | None:
     """What is kept of the patient; None without a patient, or for a model that would not use it."""
     name = settings.patient.name
     if name is None:

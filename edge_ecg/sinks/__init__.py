@@ -1,14 +1,17 @@
-"""Where events go. A sink that fails loses its own events, counted, never the pipeline's."""
+"""Where events go. A sink that fails loses its own events, counted, never the pipeline's.
+
+Some want more than events, and say so by having the method: `TakesSamples`, `Ticks`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from edge_ecg.errors import EdgeEcgError
-from edge_ecg.types import Event
+from edge_ecg.types import Event, SampleBlock, StreamInfo
 
-__all__ = ["GuardedSink", "OutputError", "Sink"]
+__all__ = ["GuardedSink", "OutputError", "Sink", "TakesSamples", "Ticks"]
 
 
 class OutputError(EdgeEcgError):
@@ -35,6 +38,22 @@ class Sink(Protocol):
         """Finish. May be called twice."""
 
 
+@runtime_checkable
+class TakesSamples(Protocol):
+    """A sink that wants the signal, too: each block, before the events that came of it."""
+
+    def take_samples(self, stream: StreamInfo, block: SampleBlock) -> None:
+        """Take one block, as the source gave it. May raise `OSError`."""
+
+
+@runtime_checkable
+class Ticks(Protocol):
+    """A sink that has work to do when nothing comes."""
+
+    def tick(self) -> None:
+        """Called about once a second. May raise `OSError`."""
+
+
 class GuardedSink:
     """Keeps a failing sink from stopping the labels: after an `OSError` it counts what it drops.
 
@@ -54,6 +73,8 @@ class GuardedSink:
         Events lost.
     failure
         The first error, as text; None while all is well.
+    failing
+        The last call failed, or what comes is being left out after one that did.
     gone
         The reader went away.
     """
@@ -65,6 +86,7 @@ class GuardedSink:
         self.n_dropped = 0
         self.failure: str | None = None
         self.gone = False
+        self.failing = False
         self._skip = 0
         self._backoff = 1
 
@@ -79,6 +101,7 @@ class GuardedSink:
         try:
             self._sink.emit(event)
             self._backoff = 1
+            self.failing = False
         except BrokenPipeError:
             self.gone = True
             raise
@@ -87,6 +110,22 @@ class GuardedSink:
             self._skip = self._backoff
             self._backoff = min(1024, 2 * self._backoff)
             self._fail(error)
+
+    def take_samples(self, stream: StreamInfo, block: SampleBlock) -> None:
+        """Pass a block on to a sink that wants it; an error is its failure."""
+        if isinstance(self._sink, TakesSamples):
+            try:
+                self._sink.take_samples(stream, block)
+            except OSError as error:
+                self._fail(error)
+
+    def tick(self) -> None:
+        """Let a sink do what is due; an error is its failure."""
+        if isinstance(self._sink, Ticks):
+            try:
+                self._sink.tick()
+            except OSError as error:
+                self._fail(error)
 
     def close(self) -> None:
         """Close the sink behind; an error then is kept as its failure."""
@@ -98,6 +137,7 @@ class GuardedSink:
             self._fail(error)
 
     def _fail(self, error: OSError) -> None:
+        self.failing = True
         if self.failure is None:
             self.failure = error.strerror or str(error)
             if self._on_failure is not None:

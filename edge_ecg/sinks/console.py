@@ -12,9 +12,11 @@ from edge_ecg.types import (
     LeadOffEvent,
     LinkEvent,
     ModelEvent,
+    OutputEvent,
     PatientEvent,
     QualityEvent,
     RhythmEvent,
+    StateEvent,
 )
 
 __all__ = ["ConsoleSink"]
@@ -105,6 +107,10 @@ class ConsoleSink:
                 )
             case LinkEvent():
                 return f"link {event.state}: {event.detail}"
+            case StateEvent():
+                return f"state {event.state}" + (f": {event.detail}" if event.detail else "")
+            case OutputEvent():
+                return f"output {event.output} {event.state}: {event.detail}"
 
     def _remark(self, t_s: float, text: str) -> str:
         return f"{_clock(t_s):>10}  -- {text}"

@@ -18,13 +18,15 @@ from edge_ecg.types import (
     LeadOffEvent,
     LinkEvent,
     ModelEvent,
+    OutputEvent,
     PatientEvent,
     QualityEvent,
     RhythmEvent,
+    StateEvent,
     StreamInfo,
 )
 
-__all__ = ["SCHEMA", "JsonlFileSink", "JsonlSink", "as_json"]
+__all__ = ["SCHEMA", "JsonlFileSink", "JsonlSink", "as_json", "utc_text"]
 
 SCHEMA = 1
 """Version of the line format; raised when a field changes its meaning or goes."""
@@ -101,6 +103,11 @@ def as_json(event: Event) -> dict[str, Any]:
         case LinkEvent():
             stream = None if event.stream is None else event.stream.stream
             return {"schema": SCHEMA, "type": "link", "stream": stream, "state": event.state, "detail": event.detail}
+        case StateEvent():
+            return {**_apart("state", event.utc_s), "state": event.state, "detail": event.detail}
+        case OutputEvent():
+            told = {"output": event.output, "state": event.state, "detail": event.detail}
+            return {**_apart("output", event.utc_s), **told}
 
 
 class JsonlSink:
@@ -192,18 +199,26 @@ def _ends_in_mid_line(file: Path) -> bool:
 
 
 def _head(kind: str, stream: StreamInfo, sample: int, t_s: float | None = None) -> dict[str, Any]:
-    utc_s = stream.utc_s(sample)
-    utc = None
-    if utc_s is not None and abs(utc_s) < _LAST_UTC_S:
-        utc = datetime.fromtimestamp(utc_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "schema": SCHEMA,
         "type": kind,
         "stream": stream.stream,
         "sample": sample,
         "t_s": round(sample / stream.fs_hz if t_s is None else t_s, 4),
-        "utc": utc,
+        "utc": utc_text(stream.utc_s(sample)),
     }
+
+
+def _apart(kind: str, utc_s: float) -> dict[str, Any]:
+    """The head of what belongs to no sample."""
+    return {"schema": SCHEMA, "type": kind, "utc": utc_text(utc_s)}
+
+
+def utc_text(utc_s: float | None) -> str | None:
+    """Wall time as text, ISO 8601 with ``Z``; None for what no calendar holds."""
+    if utc_s is None or not abs(utc_s) < _LAST_UTC_S:
+        return None
+    return datetime.fromtimestamp(utc_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

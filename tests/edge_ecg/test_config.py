@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_ecg.config import LinkSettings, OutputSettings, Settings, example, load, read_file, render
+from edge_ecg.config import example, load, read_file, render
 from edge_ecg.errors import ConfigError
 from edge_ecg.schema import decode
+from edge_ecg.settings import LinkSettings, OutputSettings, Settings
 
 
 @pytest.fixture(autouse=True)

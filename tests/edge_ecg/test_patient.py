@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from rhythm_bundles import classifier_of, write_rhythm
 
 from edge_ecg.cli.main import run
-from edge_ecg.config import PatientSettings
 from edge_ecg.context.memory import PatientMemory
 from edge_ecg.context.recognition import N_BEATS
 from edge_ecg.context.saved import About, pack_memory, unpack_memory
@@ -28,6 +27,7 @@ from edge_ecg.infer.rhythm import RhythmClassifier
 from edge_ecg.io import read_record
 from edge_ecg.patient import SAVE_EVERY_S, PatientFile, forget_patient
 from edge_ecg.runner import Runner
+from edge_ecg.settings import PatientSettings
 from edge_ecg.sinks.jsonl import as_json
 from edge_ecg.sources.replay import open_replay
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
