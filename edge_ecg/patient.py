@@ -16,9 +16,9 @@ from edge_ecg.context.saved import About, pack_memory, unpack_memory
 from edge_ecg.context.tracker import LEARNT
 from edge_ecg.errors import DataError
 from edge_ecg.settings import PatientSettings
-from edge_ecg.types import Event, LinkEvent, OutputEvent, PatientEvent, StateEvent
+from edge_ecg.types import Event, LinkEvent, OutputEvent, PatientEvent, StateEvent, StreamInfo
 
-__all__ = ["PatientFile", "forget_patient", "patients_folder"]
+__all__ = ["KeptPatient", "PatientFile", "forget_patient", "patients_folder"]
 
 SAVE_EVERY_S = 60.0
 """Of stream time."""
@@ -188,3 +188,35 @@ class PatientFile:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             self._cannot(error)
+
+
+class KeptPatient:
+    """What is kept of the patient of a daemon, which knows the lead only once a board is there.
+
+    A sink beside the pipeline, as `PatientFile`, of which it opens one for each lead that is labelled.
+    """
+
+    lasting: ClassVar[bool] = False
+
+    def __init__(self, name: str, settings: PatientSettings, *, invert: bool, tell: Callable[[str], None]) -> None:
+        self._name, self._settings, self._sign, self._tell = name, settings, "-" if invert else "", tell
+        self._files: dict[str, PatientFile] = {}
+        self._file: PatientFile | None = None
+
+    def memory(self, stream: StreamInfo, lead: int) -> PatientMemory:
+        """What is known of the patient in a lead of a stream."""
+        name = self._sign + stream.leads[lead]
+        if name not in self._files:
+            self._files[name] = PatientFile(self._name, self._settings, name, self._tell)
+        self._file = self._files[name]
+        return self._file.memory
+
+    def emit(self, event: Event) -> None:
+        """Save when a minute has gone by since the last time."""
+        if self._file is not None:
+            self._file.emit(event)
+
+    def close(self) -> None:
+        """Save what is known now."""
+        if self._file is not None:
+            self._file.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoardInfo", "Counts", "LinkError", "LinkStats", "RawBlock"]
+__all__ = ["BoardInfo", "Counts", "LinkError", "LinkStats", "PortRefusedError", "RawBlock"]
 
 Counts = NDArray[np.int32 | np.float64]
 
@@ -26,6 +26,10 @@ class LinkError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class PortRefusedError(LinkError):
+    """The port is there, and another program holds it, or this user may not open it: waiting is of no use."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 from firmware_bridge import wire
-from firmware_bridge.blocks import LinkError
+from firmware_bridge.blocks import LinkError, PortRefusedError
 from firmware_bridge.boards import Board
 from firmware_bridge.ports import list_ports
 from firmware_bridge.recognition import Seen, recognise, version_words
@@ -24,6 +24,7 @@ __all__ = [
     "holders",
     "no_hello",
     "rate_is_fixed",
+    "refuse_locked",
     "silent",
     "went_away",
 ]
@@ -65,34 +66,47 @@ def missing(url: str) -> LinkError:
     )
 
 
-def denied(url: str) -> LinkError:
+def denied(url: str) -> PortRefusedError:
     """Return the LinkError for a port this user may not open; names the group that owns it."""
     try:
         gid = os.stat(url).st_gid
     except OSError:
-        return LinkError(f"this user may not open {url}", "Ask whoever runs this machine for access to it")
+        return PortRefusedError(f"this user may not open {url}", "Ask whoever runs this machine for access to it")
     try:
         group = grp.getgrgid(gid).gr_name
     except KeyError:
         group = str(gid)
     if gid == 0:  # nobody should be told to join root
-        return LinkError(
+        return PortRefusedError(
             f"this user may not open {url}, which belongs to the group {group}",
             "Give it to a group of your own with a udev rule",
         )
-    return LinkError(
+    return PortRefusedError(
         f"this user may not open {url}, which belongs to the group {group}",
         f"Run `sudo usermod -aG {group} $USER`, then log out and in again",
     )
 
 
-def busy(url: str) -> LinkError:
+def busy(url: str) -> PortRefusedError:
     """Return the LinkError for a port another program holds; names the program where /proc shows it."""
     names = ", ".join(holders(url))
-    return LinkError(
+    return PortRefusedError(
         f"{url} is in use" + (f" by {names}" if names else " by another program"),
         OTHERS_HINT,
     )
+
+
+def refuse_locked(url: str) -> None:
+    """Raise `PortRefusedError` for a port that another program has locked, without opening it.
+
+    Opening would reset many a board.
+    """
+    try:
+        status = os.stat(url)
+    except OSError:
+        return
+    if _lock_owners(_inode(status)):
+        raise busy(url)
 
 
 def holders(device: str) -> list[str]:
@@ -102,10 +116,14 @@ def holders(device: str) -> list[str]:
         real = os.path.realpath(device)
     except OSError:
         return []
-    # As /proc/locks writes it. A simulator has its terminal open too, so the lock says more than /proc/*/fd.
-    inode = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    pids = _lock_owners(inode)
+    # A simulator has its terminal open too, so the lock says more than /proc/*/fd.
+    pids = _lock_owners(_inode(status))
     return [f"{_program(pid)} (pid {pid})" for pid in pids or _openers(real)]
+
+
+def _inode(status: os.stat_result) -> str:
+    """As /proc/locks writes it."""
+    return f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
 
 
 def _lock_owners(inode: str) -> list[int]:

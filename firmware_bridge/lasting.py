@@ -150,6 +150,8 @@ class LastingLink:
         What opens it (`opener_of`). What it raises the first time is not waited out.
     jitter
         Numbers in [0, 1).
+    cancelled
+        Whether nobody waits any more for the first handshake.
 
     Attributes
     ----------
@@ -157,11 +159,18 @@ class LastingLink:
         What the board says of itself.
     """
 
-    def __init__(self, url: str, opener: Opener, *, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        url: str,
+        opener: Opener,
+        *,
+        jitter: Callable[[], float] = random.random,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._url, self._open, self._jitter = url, opener, jitter
         self._usb_serial = _usb_serial_of(url)
         self._cancelled = False
-        self._link: OneLink | None = opener(url, lambda: self._cancelled)
+        self._link: OneLink | None = opener(url, cancelled)
         self.info = self._link.info
         self._expected: int | None = None
         self._last_s = self._heard_s = time.monotonic()

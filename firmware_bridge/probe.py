@@ -43,15 +43,16 @@ class Found:
     is_sure: bool
 
 
-def find_board(url: str) -> tuple[str, int]:
+def find_board(url: str, cancelled: Callable[[], bool] = lambda: False) -> tuple[str, int]:
     """Name and speed of the board on a port.
 
     Raises
     ------
     LinkError
-        The port cannot be opened; nothing known was heard, or what may be several: says what was.
+        The port cannot be opened; nothing known was heard, or what may be several: says what was; nobody waits any
+        more.
     """
-    found = probe(url)
+    found = probe(url, cancelled)
     last = found[-1]
     if len(last.boards) == 1:
         return last.boards[0], last.baud
@@ -76,28 +77,31 @@ def not_found(url: str, found: list[Found]) -> LinkError:
     )
 
 
-def probe(url: str) -> list[Found]:
+def probe(url: str, cancelled: Callable[[], bool] = lambda: False) -> list[Found]:
     """What was heard at each speed that was tried, the last one first known; 2 to 8 s a speed.
 
     Raises
     ------
     LinkError
-        The port cannot be opened.
+        The port cannot be opened; nobody waits any more.
     """
     found = []
     for baud in dict.fromkeys(baud for board in BOARDS.values() for baud in board.bauds):
-        seen = _seen(url, baud, [board for board in BOARDS.values() if baud in board.bauds])
+        seen = _seen(url, baud, [board for board in BOARDS.values() if baud in board.bauds], cancelled)
+        if cancelled():
+            raise diagnosis.given_up(url)
         found.append(Found(baud, seen.boards, seen.what, seen.hint, seen.is_sure))
         if seen.is_sure:
             break
     return found
 
 
-def _seen(url: str, baud: int, boards: list[Board]) -> Seen:
+def _seen(url: str, baud: int, boards: list[Board], cancelled: Callable[[], bool]) -> Seen:
     """Listen first: one board is reset by its port being opened, another stops at any byte that it hears. Then ask."""
     with contextlib.closing(open_port(url, baud)) as port:
-        seen = recognise(_heard(port, LISTEN_S + max(board.settle_s for board in boards)), baud, boards)
-        for board in boards:
+        listen_s = LISTEN_S + max(board.settle_s for board in boards)
+        seen = recognise(_heard(port, listen_s, lambda data: cancelled()), baud, boards)
+        for board in [] if cancelled() else boards:
             # What talks by itself needs no greeting, and any text would pass for the answer to one.
             if not seen.is_sure and (board.decoder == "edge" or seen.kind == "nothing"):
                 seen = _asked(port, board, baud) or seen

@@ -18,11 +18,17 @@ class Interrupted:
 
 
 @contextlib.contextmanager
-def orderly_stop(stop: Callable[[], None]) -> Iterator[Interrupted]:
-    """While the block runs, the first SIGINT, SIGTERM or SIGHUP calls ``stop``; a later SIGINT interrupts."""
+def orderly_stop(stop: Callable[[], None], on_hangup: Callable[[], None] | None = None) -> Iterator[Interrupted]:
+    """While the block runs, the first SIGINT, SIGTERM or SIGHUP calls ``stop``; a later SIGINT interrupts.
+
+    With ``on_hangup`` each SIGHUP calls that instead.
+    """
     interrupted = Interrupted()
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and on_hangup is not None:
+            on_hangup()
+            return
         if interrupted.happened:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
@@ -31,7 +37,8 @@ def orderly_stop(stop: Callable[[], None]) -> Iterator[Interrupted]:
         stop()
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it stays ignored
+    # Under nohup it stays ignored.
+    if on_hangup is not None or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in numbers}
     try:

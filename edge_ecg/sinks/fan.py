@@ -7,18 +7,33 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from edge_ecg.sinks.queued import QueuedSink
-from edge_ecg.types import Event, SampleBlock, StreamInfo
+from edge_ecg.types import (
+    Event,
+    LeadOffEvent,
+    ModelEvent,
+    QualityEvent,
+    RhythmEvent,
+    SampleBlock,
+    StateEvent,
+    StreamInfo,
+)
 
 __all__ = ["Fan"]
 
+_OF_A_STREAM = (LeadOffEvent, QualityEvent, RhythmEvent)
+
 
 class Fan:
-    """Hands each event and block to every output. May be called from any thread; events keep their order."""
+    """Hands each event and block to every output. May be called from any thread; events keep their order.
+
+    An output that comes later first hears the last event of each kind that tells of a state.
+    """
 
     lasting: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._sinks: dict[str, QueuedSink] = {}
+        self._last: dict[type, Event] = {}
         self._lock = threading.Lock()
 
     @property
@@ -30,6 +45,8 @@ class Fan:
     def put(self, name: str, sink: QueuedSink) -> None:
         """Begin to feed an output."""
         with self._lock:
+            for event in self._last.values():
+                sink.emit(event)
             self._sinks[name] = sink
 
     def take_away(self, name: str) -> QueuedSink | None:
@@ -40,6 +57,11 @@ class Fan:
     def emit(self, event: Event) -> None:
         """Hand on one event."""
         with self._lock:
+            if isinstance(event, ModelEvent):
+                for kind in _OF_A_STREAM:
+                    self._last.pop(kind, None)
+            if isinstance(event, (ModelEvent, StateEvent, *_OF_A_STREAM)):
+                self._last[type(event)] = event
             for sink in self._sinks.values():
                 sink.emit(event)
 

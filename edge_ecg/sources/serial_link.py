@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from edge_ecg.sources import Item
 from edge_ecg.sources.boards import BoardScale
@@ -18,6 +18,8 @@ from firmware_bridge.wire import Error, Stopped
 __all__ = ["SerialLinkSource"]
 
 _POLL_S = 0.1
+LARGEST_STEP_S = 60.0
+"""Of the wall clock, that a stream lives with."""
 
 
 class SerialLinkSource:
@@ -43,6 +45,11 @@ class SerialLinkSource:
         A name of `firmware_bridge.boards.BOARDS`; ``auto``: what `firmware_bridge.probe` finds.
     fs_hz
         Rate to ask a board of ours for; None: as it is.
+    cancelled
+        Whether nobody waits any more for the port to be opened.
+    wall_clock
+        Seconds since 1970 UTC. It is read when a stream begins, and watched: one that is set to another time, as on a
+        computer that had none of its own and now hears of it, begins another stream.
 
     Raises
     ------
@@ -59,11 +66,15 @@ class SerialLinkSource:
         wait_s: float | None = None,
         board: str = "edge",
         fs_hz: float | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        self._wall_clock = wall_clock
         self._port, self._uv_per_lsb, self._wait_s = port, uv_per_lsb, wait_s
         if board == "auto":
-            board, baud = find_board(port)
-        self._link = LastingLink(port, opener_of(board, baud, handshake_timeout_s, fs_hz=fs_hz))
+            board, baud = find_board(port, cancelled)
+        opener = opener_of(board, baud, handshake_timeout_s, fs_hz=fs_hz)
+        self._link = LastingLink(port, opener, cancelled=cancelled)
         self._stopping = False
 
     @property
@@ -103,6 +114,8 @@ class SerialLinkSource:
                     case LinkChange():
                         yield LinkEvent(message.state, message.detail, self._stream)
                     case RawBlock():
+                        if (jump_s := self._clock_jump_s()) is not None:
+                            yield from self._end(f"the clock of this machine was set, by {jump_s:+.0f} s")
                         yield self._scale.block(message)
                     case Error():
                         yield LinkEvent("error", message.text, self._stream)
@@ -129,12 +142,19 @@ class SerialLinkSource:
     def _begin(self) -> Iterator[Item]:
         info = self.info
         self._scale = BoardScale(info, self._uv_per_lsb)
-        # The wall clock is read once: later steps of it (NTP) do not move samples.
-        self._stream = self._scale.stream(secrets.token_hex(6), time.time())
+        # The wall clock is read once: small steps of it (NTP) do not move samples.
+        utc_s = self._wall_clock()
+        self._wall_ahead_s = utc_s - time.monotonic()
+        self._stream = self._scale.stream(secrets.token_hex(6), utc_s)
         yield self._stream
         firmware = f", firmware {info.firmware}" if info.firmware else ""
         told = f"{info.name}{firmware}, on {self._port}: {info.fs_hz:g} Hz, {_n_leads(info)}"
         yield LinkEvent("connected", told, self._stream)
+
+    def _clock_jump_s(self) -> float | None:
+        """By how much the wall clock was set since the stream began, s; None for what is no more than a step."""
+        jump_s = self._wall_clock() - time.monotonic() - self._wall_ahead_s
+        return jump_s if abs(jump_s) > LARGEST_STEP_S else None
 
     def _back(self, change: LinkChange) -> Iterator[Item]:
         if change.info != self._scale.info:

@@ -1,0 +1,66 @@
+"""`edge-ecg daemon`: the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from edge_ecg import config
+from edge_ecg.cli.accelerator import open_model
+from edge_ecg.cli.interrupt import orderly_stop
+from edge_ecg.cli.report import DISCLAIMER, link_line, stats_lines, tell
+from edge_ecg.cli.run import only_port
+from edge_ecg.daemon import Daemon
+from edge_ecg.detector import shipped_nets
+from edge_ecg.settings import Settings
+from edge_ecg.sources.serial_link import SerialLinkSource
+from edge_ecg.sources.waiting import WaitingSource
+from firmware_bridge.diagnosis import refuse_locked
+
+__all__ = ["daemon"]
+
+
+@click.command()
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings file.")
+@click.option("--port", metavar="DEV", help="Serial port of the board, instead of that of the settings.")
+def daemon(config_path: Path | None, port: str | None) -> None:
+    """Label beats from a board until SIGTERM: waits for it, records, serves, and goes on after whatever happens.
+
+    What it does stands in the settings ([recording], [mqtt], [web], [hooks], [output]). SIGHUP reads these again.
+    `edge-ecg service install` makes a service of it.
+
+    \b
+    Example:
+      edge-ecg daemon --config /etc/edge-ecg/config.toml
+      edge-ecg simulate --pty-link /tmp/board    (in another terminal: a board without hardware)
+      EDGE_ECG__WEB__ENABLED=true edge-ecg daemon --port /tmp/board
+    """
+
+    def read_settings() -> Settings:
+        return config.load({"link.port": port}, config_path=config_path).settings
+
+    settings = read_settings()
+    click.echo(DISCLAIMER, err=True)
+    shipped_nets()  # damaged weights are told before a board is waited for
+    classifier = open_model(settings.model.id, "auto", settings.model.operating_point)
+    if settings.link.port is not None:
+        # A second daemon on the port ends before it opens the outputs of the first.
+        refuse_locked(settings.link.port)
+    source = WaitingSource(lambda cancelled: _board(settings, cancelled))
+    served = Daemon(settings, classifier, source, tell=tell, read_settings=read_settings)
+    with orderly_stop(served.stop, on_hangup=served.reload):
+        served.run()
+    for line in stats_lines(served.stats):
+        tell(line)
+    if (link := source.stats()) is not None:
+        tell(link_line(link))
+
+
+def _board(settings: Settings, cancelled: Callable[[], bool]) -> SerialLinkSource:
+    link = settings.link
+    return SerialLinkSource(
+        link.port or only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb,
+        wait_s=link.wait_s, board=link.board, fs_hz=link.fs_hz, cancelled=cancelled,
+    )  # fmt: skip
