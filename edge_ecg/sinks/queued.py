@@ -18,6 +18,8 @@ MOST_EVENTS = 20_000
 MOST_BLOCKS = 2_000
 """At 40 ms a block 80 s of signal: 1 MB of two leads at 500 Hz."""
 TICK_S = 1.0
+BLOCKS_EVERY_S = 0.2
+"""Blocks wait for each other so long: to wake a thread for each costs more than what most sinks do with it."""
 
 
 class QueuedSink:
@@ -125,14 +127,16 @@ class QueuedSink:
                 return
             self._n_waiting[kind] += 1
             self._queue.append((item, stream, self._clock()))
-            self._changed.notify()
+            if kind == 0:
+                self._changed.notify()
 
     def _work(self) -> None:
         ticked_s = self._clock()
         while True:
             with self._changed:
                 if not self._queue and not self._closing:
-                    self._changed.wait(max(0.0, ticked_s + TICK_S - self._clock()))
+                    wait_s = ticked_s + TICK_S - self._clock()
+                    self._changed.wait(max(0.0, min(wait_s, BLOCKS_EVERY_S) if self._wants_samples else wait_s))
                 taken = self._queue.popleft() if self._queue else None
                 if taken is None and self._closing:
                     break
