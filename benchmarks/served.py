@@ -84,7 +84,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(folder: Path, port: str, *, viewers: int = 1, model: str = "rhythm") -> Iterator[Served]:
-    """A daemon on a port with all outputs: recording, JSON lines, a page and its viewers, hooks, a broker if there is one."""
+    """A daemon on a port, with all outputs and somebody who looks at its page; a broker where there is one."""
     web_port = _free_port()
     tables: dict[str, dict[str, Any]] = {
         "link": {"port": port},
