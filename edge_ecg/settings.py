@@ -181,6 +181,8 @@ class RecordingSettings:
     def __post_init__(self) -> None:
         _refuse_empty(recording__folder=self.folder)
         _refuse_no_name("recording.subject", self.subject)
+        if "." in self.subject:  # WFDB takes none in the name of a record
+            raise ValueError(f'"recording.subject" must not hold ".", found {self.subject!r}')
         _refuse_above("recording.sync_every_s", self.sync_every_s, 3600.0)
         if self.min_free_gb < 0.0:
             raise ValueError(f'"recording.min_free_gb" must be 0 or more, found {self.min_free_gb:g}')

@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 from edge_ecg.errors import DataError
 from edge_ecg.io.header import record_stem
 
-__all__ = ["BEAT_SYMBOLS", "Annotations", "read_annotations", "write_annotations"]
+__all__ = [
+    "BEAT_SYMBOLS",
+    "END_MARK",
+    "AnnotationEncoder",
+    "Annotations",
+    "encode_annotations",
+    "read_annotations",
+    "write_annotations",
+]
+
+END_MARK = b"\0\0"
 
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")
 """Symbols that mark a heartbeat. ``!`` (a flutter wave) is none, as in the published beat counts."""
@@ -226,13 +236,17 @@ def write_annotations(path: str | Path, annotations: Annotations) -> None:
         A symbol WFDB does not know, a field or text too large for the format.
     """
     path = Path(path)
-    file = path if path.suffix else path.with_suffix(".atr")
+    (path if path.suffix else path.with_suffix(".atr")).write_bytes(encode_annotations(annotations))
+
+
+def encode_annotations(annotations: Annotations) -> bytes:
+    """A whole file in MIT format, its end mark included. Raises as `write_annotations`."""
     out = bytearray()
     if annotations.fs_hz is not None:
         out += struct.pack("<H", _CODES['"'] << 10) + _aux(
             f"## time resolution: {annotations.fs_hz:.12g}".encode()
         )
-    time = channel = number = 0
+    encoder = AnnotationEncoder()
     fields = zip(
         annotations.sample.tolist(),
         annotations.symbol,
@@ -242,14 +256,33 @@ def write_annotations(path: str | Path, annotations: Annotations) -> None:
         annotations.aux,
         strict=True,
     )
-    for sample, symbol, subtype, chan, num, aux in fields:
+    for row in fields:
+        out += encoder.encode(*row)
+    return bytes(out) + END_MARK
+
+
+class AnnotationEncoder:
+    """Gives the bytes of one annotation after the other; a file of them is ended by `END_MARK`."""
+
+    def __init__(self) -> None:
+        self._sample = self._chan = self._num = 0
+
+    def encode(self, sample: int, symbol: str, subtype: int = 0, chan: int = 0, num: int = 0, aux: str = "") -> bytes:
+        """Bytes of the next annotation: an even number. It may lie before the last one.
+
+        Raises
+        ------
+        DataError
+            A symbol WFDB does not know, a field or text too large for the format.
+        """
         code = _CODES.get(symbol) or _numbered(symbol)
         note = aux.encode("latin-1", errors="replace")
         if not (-128 <= subtype < 128 and 0 <= chan < 256 and -128 <= num < 128 and len(note) < 255):
             raise DataError(
-                f"annotation {symbol!r} at sample {sample} does not fit {file}: subtype, chan, num or aux"
+                f"annotation {symbol!r} at sample {sample} does not fit the MIT format: subtype, chan, num or aux"
             )
-        step = sample - time
+        out = bytearray()
+        step = sample - self._sample
         while not 0 <= step < 1024:
             jump = max(min(step, (1 << 31) - 1), -(1 << 31))
             half = jump & 0xFFFFFFFF
@@ -258,14 +291,14 @@ def write_annotations(path: str | Path, annotations: Annotations) -> None:
         out += struct.pack("<H", code << 10 | step)
         if subtype:
             out += struct.pack("<H", _SUB << 10 | subtype & 0xFF)
-        if chan != channel:
+        if chan != self._chan:
             out += struct.pack("<H", _CHN << 10 | chan)
-        if num != number:
+        if num != self._num:
             out += struct.pack("<H", _NUM << 10 | num & 0xFF)
         if note:
             out += _aux(note + b"\0")  # with the zero, as in PhysioNet's files
-        time, channel, number = sample, chan, num
-    file.write_bytes(bytes(out) + b"\0\0")
+        self._sample, self._chan, self._num = sample, chan, num
+        return bytes(out)
 
 
 def _aux(note: bytes) -> bytes:

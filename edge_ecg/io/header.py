@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge_ecg.errors import DataError
 
-__all__ = ["RecordHeader", "SignalSpec", "parse_header", "read_header", "record_stem"]
+__all__ = ["RecordHeader", "SignalSpec", "format_header", "parse_header", "read_header", "record_stem"]
 
 DEFAULT_FS_HZ = 250.0
 DEFAULT_GAIN_PER_MV = 200.0
@@ -41,6 +41,7 @@ _REAL = r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{
 _RATE = re.compile(rf"({_REAL})(?:/{_REAL}(?:\({_REAL}\))?)?")
 _FORMAT = re.compile(r"([0-9]{1,4})(?:x([0-9]{1,9}))?(?::([0-9]{1,9}))?(?:\+([0-9]{1,15}))?")
 _GAIN = re.compile(rf"({_REAL})(?:\(({_INT})\))?(?:/(\S+))?")
+_START = re.compile(r"start: ([0-9T:.-]{1,40})Z")
 _NAME_NEVER = re.compile(r"[/\\\x00]")
 
 
@@ -68,6 +69,8 @@ class SignalSpec:
         As written in the header, ``"mV"`` if left out.
     checksum
         16-bit sum of all samples (0 to 65535), None if the header gives none.
+    first_count
+        The first sample, 0 if the header does not say.
     description
         The lead's name, such as ``"MLII"``; may be empty.
     """
@@ -83,13 +86,15 @@ class SignalSpec:
     units: str = "mV"
     checksum: int | None = None
     description: str = ""
+    first_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RecordHeader:
     """A record as its header describes it. ``n_samples`` is per signal, None when the header leaves it open.
 
-    ``base_datetime`` is the wall clock at the first sample, None unless date and time are both given.
+    ``base_datetime`` is the wall clock at the first sample, None unless date and time are both given: after the number
+    of samples, or, where that is open and WFDB leaves no room for them, in a comment ``start: 2026-01-31T12:00:00Z``.
     """
 
     name: str
@@ -158,7 +163,35 @@ def parse_header(text: str, where: str) -> RecordHeader:
             HINT,
         )
     signals = tuple(_signal_line(line, f"{where} line {number}") for number, line in lines[1 : n_signals + 1])
-    return RecordHeader(name, fs_hz, n_samples, signals, base, tuple(comments))
+    return RecordHeader(name, fs_hz, n_samples, signals, base or _told_start(comments), tuple(comments))
+
+
+def format_header(header: RecordHeader) -> str:
+    """The text of a header file. While the number of samples is open, the start is told in a comment."""
+    start, told = header.base_datetime, list(header.comments)
+    line = f"{header.name} {len(header.signals)} {header.fs_hz:.12g}"
+    if header.n_samples is not None:
+        line += f" {header.n_samples}"
+        line += "" if start is None else f"{start: %H:%M:%S.%f %d/%m/%Y}"
+    elif start is not None:
+        told.insert(0, f"start: {start.isoformat()}Z")
+    lines = [line]
+    for s in header.signals:
+        checksum = s.checksum or 0
+        signed = checksum - 65536 if checksum > 32767 else checksum  # as WFDB writes it
+        scale = f"{s.gain_per_mv:.12g}({s.baseline})/{s.units} {s.adc_bits} {s.adc_zero}"
+        lines.append(f"{s.file_name} {s.fmt} {scale} {s.first_count} {signed} 0 {s.description}".rstrip())
+    return "\n".join([*lines, *(f"# {comment}" for comment in told)]) + "\n"
+
+
+def _told_start(comments: list[str]) -> datetime | None:
+    for comment in comments:
+        if found := _START.fullmatch(comment):
+            try:
+                return datetime.fromisoformat(found[1])
+            except ValueError:
+                return None
+    return None
 
 
 def _record_line(line: str, where: str) -> tuple[str, int, float, int | None, datetime | None]:
@@ -214,7 +247,7 @@ def _signal_line(line: str, where: str) -> SignalSpec:
         units = match[3] or "mV"
     adc_bits = _integer(fields, 3, "the ADC resolution in bits", where) or FORMAT_BITS.get(form[1], 0)
     adc_zero = _integer(fields, 4, "the ADC zero", where) or 0
-    _integer(fields, 5, "the initial value", where)
+    first_count = _integer(fields, 5, "the initial value", where) or 0
     checksum = _integer(fields, 6, "the checksum", where)
     _integer(fields, 7, "the block size", where)
     units_per_mv = UNITS_PER_MV.get(units.lower())
@@ -231,6 +264,7 @@ def _signal_line(line: str, where: str) -> SignalSpec:
         units=units,
         checksum=None if checksum is None else checksum % 65536,
         description=fields[8] if len(fields) > 8 else "",
+        first_count=first_count,
     )
 
 

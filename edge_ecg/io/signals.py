@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge_ecg.errors import DataError
-from edge_ecg.io.header import FORMAT_BITS, RecordHeader, SignalSpec, read_header, record_stem
+from edge_ecg.io.header import FORMAT_BITS, RecordHeader, SignalSpec, format_header, read_header, record_stem
 from edge_ecg.leads import pick_lead
 
 __all__ = ["INVALID_COUNT", "Record", "read_record", "write_record"]
@@ -263,16 +263,24 @@ def write_record(
             f"{name!r} cannot name a record, or a lead or comment spans lines", "Use letters, digits, _ and -"
         )
     values = values.astype(np.int32)
-    bits = adc_bits or FORMAT_BITS[fmt]
-    lines = [f"{name} {len(leads)} {fs_hz:.12g} {len(values)}"]
-    for k, lead in enumerate(leads):
-        total = int(values[:, k].sum(dtype=np.int64)) % 65536
-        checksum = total - 65536 if total > 32767 else total  # WFDB writes it signed
-        scale = f"{gain_per_mv:.12g}({baseline})/mV {bits} {baseline}"
-        lines.append(f"{name}.dat {fmt} {scale} {values[0, k]} {checksum} 0 {lead}".rstrip())
-    lines += [f"# {comment}" for comment in comments]
+    sums = values.sum(axis=0, dtype=np.int64) % 65536
+    signals = tuple(
+        SignalSpec(
+            file_name=f"{name}.dat",
+            fmt=fmt,
+            gain_per_mv=gain_per_mv,
+            baseline=baseline,
+            adc_zero=baseline,
+            adc_bits=adc_bits or FORMAT_BITS[fmt],
+            checksum=int(sums[k]),
+            description=lead,
+            first_count=int(values[0, k]),
+        )
+        for k, lead in enumerate(leads)
+    )
+    header = RecordHeader(name, fs_hz, len(values), signals, comments=tuple(comments))
     stem.with_name(f"{name}.dat").write_bytes(_encode(fmt, values.reshape(-1)))
-    stem.with_name(f"{name}.hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    stem.with_name(f"{name}.hea").write_text(format_header(header), encoding="utf-8")
 
 
 def _encode(fmt: str, values: NDArray[np.int32]) -> bytes:

@@ -112,10 +112,11 @@ class GuardedSink:
             self._fail(error)
 
     def take_samples(self, stream: StreamInfo, block: SampleBlock) -> None:
-        """Pass a block on to a sink that wants it; an error is its failure."""
+        """Pass a block on to a sink that wants it; an error is its failure. One that takes blocks is offered events."""
         if isinstance(self._sink, TakesSamples):
             try:
                 self._sink.take_samples(stream, block)
+                self._skip = 0
             except OSError as error:
                 self._fail(error)
 
