@@ -1,0 +1,54 @@
+"""HTTP as uvicorn speaks it, with bounds that it does not have: of connections, and of the time a request may take."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+__all__ = ["BoundedProtocol"]
+
+MOST_CONNECTIONS = 64
+REQUEST_S = 10.0
+
+
+class BoundedProtocol(H11Protocol):
+    """Refuses the connection that is one too many, and cuts one whose request does not come to its end."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request."""
+        # A viewer that hangs is cut off through this; the application has no other way to reach it.
+        self.app_state: dict[str, Any] = {"transport": transport}
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+            return
+        self._await_request()
+
+    def handle_events(self) -> None:
+        """Stop waiting when a whole head has come."""
+        super().handle_events()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next one."""
+        self._await_request()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_request(self) -> None:
+        self._stop_waiting()
+        self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
