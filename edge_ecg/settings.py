@@ -28,6 +28,7 @@ MAX_HANDSHAKE_S = 3600.0
 MAX_FS_HZ = 100_000.0
 MAX_NAME = 64
 MAX_PORT = 65535
+MAX_TOPIC = 200
 
 T = TypeVar("T")
 
@@ -211,9 +212,11 @@ class MqttSettings:
     def __post_init__(self) -> None:
         _refuse_empty(mqtt__host=self.host, mqtt__username=self.username, mqtt__password_file=self.password_file)
         _refuse_empty(mqtt__topic=self.topic, mqtt__device=self.device, mqtt__ca_file=self.ca_file)
-        for key, text in (("mqtt.topic", self.topic), ("mqtt.device", self.device or "")):
-            if any(mark in text for mark in "#+\0") or text.startswith("$"):
-                raise ValueError(f'"{key}" must not hold #, + or begin with $, found {text!r}')
+        if self.device is not None:
+            _refuse_no_name("mqtt.device", self.device)
+        if not re.fullmatch(r"[^\x00-\x1f#+$/][^\x00-\x1f#+]*", self.topic) or self.topic.endswith("/"):
+            raise ValueError(f'"mqtt.topic" must not hold # or +, or begin with $ or /, found {self.topic!r}')
+        _refuse_above("the length of mqtt.topic", len(self.topic), MAX_TOPIC)
         if self.port is not None:
             _refuse_above("mqtt.port", self.port, MAX_PORT)
 
@@ -251,6 +254,8 @@ class HookSettings:
             words: tuple[str, ...] = getattr(self, name)
             if words and not words[0].startswith("/"):
                 raise ValueError(f'"hooks.{name}" must begin with the full path of a program, found "{words[0]}"')
+            if any("\0" in word for word in words):
+                raise ValueError(f'"hooks.{name}" must not hold \\0')
         if self.min_interval_s < 0.0:
             raise ValueError(f'"hooks.min_interval_s" must be 0 or more, found {self.min_interval_s:g}')
 

@@ -1,6 +1,6 @@
 """Where events go. A sink that fails loses its own events, counted, never the pipeline's.
 
-Some want more than events, and say so by having the method: `TakesSamples`, `Ticks`.
+Some want more than events, and say so by having the method: `TakesSamples`, `Ticks`, `CountsLosses`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from edge_ecg.errors import EdgeEcgError
 from edge_ecg.types import Event, SampleBlock, StreamInfo
 
-__all__ = ["GuardedSink", "OutputError", "Sink", "TakesSamples", "Ticks"]
+__all__ = ["CountsLosses", "GuardedSink", "OutputError", "Sink", "TakesSamples", "Ticks"]
 
 
 class OutputError(EdgeEcgError):
@@ -51,7 +51,16 @@ class Ticks(Protocol):
     """A sink that has work to do when nothing comes."""
 
     def tick(self) -> None:
-        """Called about once a second. May raise `OSError`."""
+        """Called about once a second. May raise `OSError`: as long as it does, the output is in trouble."""
+
+
+@runtime_checkable
+class CountsLosses(Protocol):
+    """A sink that takes events, and may lose them later."""
+
+    @property
+    def n_lost(self) -> int:
+        """Events that it had taken and lost."""
 
 
 class GuardedSink:
@@ -73,8 +82,6 @@ class GuardedSink:
         Events lost.
     failure
         The first error, as text; None while all is well.
-    failing
-        The last call failed, or what comes is being left out after one that did.
     gone
         The reader went away.
     """
@@ -86,9 +93,14 @@ class GuardedSink:
         self.n_dropped = 0
         self.failure: str | None = None
         self.gone = False
-        self.failing = False
+        self._failing: set[str] = set()
         self._skip = 0
         self._backoff = 1
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last call of one of its methods failed, or what comes is being left out after one that did."""
+        return bool(self._failing)
 
     def emit(self, event: Event) -> None:
         """Pass one event on, or count it as dropped."""
@@ -101,7 +113,7 @@ class GuardedSink:
         try:
             self._sink.emit(event)
             self._backoff = 1
-            self.failing = False
+            self._failing.discard("emit")
         except BrokenPipeError:
             self.gone = True
             raise
@@ -109,7 +121,7 @@ class GuardedSink:
             self.n_dropped += 1
             self._skip = self._backoff
             self._backoff = min(1024, 2 * self._backoff)
-            self._fail(error)
+            self._fail("emit", error)
 
     def take_samples(self, stream: StreamInfo, block: SampleBlock) -> None:
         """Pass a block on to a sink that wants it; an error is its failure. One that takes blocks is offered events."""
@@ -117,16 +129,18 @@ class GuardedSink:
             try:
                 self._sink.take_samples(stream, block)
                 self._skip = 0
+                self._failing.discard("take_samples")
             except OSError as error:
-                self._fail(error)
+                self._fail("take_samples", error)
 
     def tick(self) -> None:
         """Let a sink do what is due; an error is its failure."""
         if isinstance(self._sink, Ticks):
             try:
                 self._sink.tick()
+                self._failing.discard("tick")
             except OSError as error:
-                self._fail(error)
+                self._fail("tick", error)
 
     def close(self) -> None:
         """Close the sink behind; an error then is kept as its failure."""
@@ -135,10 +149,10 @@ class GuardedSink:
         except BrokenPipeError:
             self.gone = True
         except OSError as error:
-            self._fail(error)
+            self._fail("close", error)
 
-    def _fail(self, error: OSError) -> None:
-        self.failing = True
+    def _fail(self, method: str, error: OSError) -> None:
+        self._failing.add(method)  # well again when this one is, whatever the others do meanwhile
         if self.failure is None:
             self.failure = error.strerror or str(error)
             if self._on_failure is not None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
-from edge_ecg.sinks import GuardedSink, Sink, TakesSamples
+from edge_ecg.sinks import CountsLosses, GuardedSink, Sink, TakesSamples
 from edge_ecg.stats import DelayHistogram
 from edge_ecg.types import Classified, Event, SampleBlock, StreamInfo
 
@@ -87,7 +87,8 @@ class QueuedSink:
     @property
     def n_dropped(self) -> int:
         """Events lost to this sink."""
-        return self._n_refused[0] + self._guard.n_dropped + self._n_late
+        later = self.sink.n_lost if isinstance(self.sink, CountsLosses) else 0
+        return self._n_refused[0] + self._guard.n_dropped + self._n_late + later
 
     @property
     def n_blocks_dropped(self) -> int:

@@ -299,6 +299,42 @@ def test_a_failure_at_the_close_is_kept() -> None:
     assert sink.failure == "Input/output error"
 
 
+class Ticking(Failing):
+    """A destination that is in trouble behind its events, and says so when it is looked after."""
+
+    trouble: OSError | None = None
+
+    def tick(self) -> None:
+        if self.trouble:
+            raise self.trouble
+
+
+def test_trouble_that_a_tick_tells_is_over_with_a_tick_not_with_an_event() -> None:
+    inner = Ticking(None)
+    sink = GuardedSink(inner)
+    inner.trouble = OSError("the broker is away")
+    sink.tick()
+    sink.emit(beat())
+    assert sink.failing
+    assert (sink.failure, sink.n_dropped, len(inner.got)) == ("the broker is away", 0, 1), "nothing is lost meanwhile"
+    inner.trouble = None
+    sink.tick()
+    assert not sink.failing
+
+
+def test_lost_events_are_over_with_an_event_not_with_a_tick() -> None:
+    inner = Ticking(OSError("full"))
+    sink = GuardedSink(inner)
+    sink.emit(beat())
+    sink.tick()
+    assert sink.failing
+    inner.error = None
+    sink.emit(beat())
+    assert sink.failing, "this one is left out"
+    sink.emit(beat())
+    assert not sink.failing
+
+
 # Lines for a person
 
 
