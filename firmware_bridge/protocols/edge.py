@@ -86,8 +86,7 @@ class EdgeDecoder:
             self._frames_ok += 1
             if isinstance(message, wire.Data):
                 if self._is_overtaken(frame.sequence):
-                    self.late_frames += 1
-                    self._frames_ok -= 1
+                    self._drop_late_frame()
                 else:
                     self._take_data(message, host_s, out)
                 continue
@@ -148,8 +147,7 @@ class EdgeDecoder:
             jump -= 1 << 32
         if jump < 0 or self._fresh:
             if not (self._fresh or self._greeted or self._is_reset(data.first_sample, n)):
-                self.late_frames += 1
-                self._frames_ok -= 1
+                self._drop_late_frame()
                 return
             self._begin_at(data.first_sample if jump < 0 else self._expected + jump)
             jump = 0
@@ -180,6 +178,10 @@ class EdgeDecoder:
         self._older_run = self._older_run + 1 if first_sample == self._older_next else 1
         self._older_next = first_sample + n & 0xFFFFFFFF
         return self._older_run >= RESTART_FRAMES
+
+    def _drop_late_frame(self) -> None:
+        self._frames_ok -= 1
+        self.late_frames += 1
 
     def _drop_good_frame(self) -> None:
         self._frames_ok -= 1

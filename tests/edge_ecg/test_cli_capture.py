@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_boards import Talker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,21 +68,6 @@ def test_a_capture_ends_when_it_was_asked_to(edge_ecg: Run) -> None:
     assert 0.3 * 360 < n < 2.5 * 360
 
 
-class Foreign:
-    """Sends what is no frame of any board."""
-
-    finished = False
-
-    def is_plugged(self, now_s: float) -> bool:
-        return True
-
-    def receive(self, data: bytes, now_s: float) -> bytes:
-        return b""
-
-    def advance(self, now_s: float) -> bytes:
-        return b"hello text\r\n"
-
-
 @pytest.mark.parametrize("is_there", [False, True])
 def test_where_no_board_answers_nothing_is_left(
     is_there: bool, edge_ecg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -90,7 +76,7 @@ def test_where_no_board_answers_nothing_is_left(
     file = tmp_path / "a.ecgcap"
     if is_there:
         file.touch()
-    with PtyBoard(Foreign()) as board:
+    with PtyBoard(Talker(b"hello text\r\n")) as board:
         code, _, err = edge_ecg("capture", "--port", board.path, "--board", "hpi5", file)
     assert code == 4
     assert "are none of a ProtoCentral HealthyPi 5" in err

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from excerpts import copy_excerpt
+from fake_boards import capture_of
 
 from edge_ecg.cli.main import run
 from edge_ecg.io import read_annotations, read_record, write_record
 from edge_ecg.manifest import find_bundle
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
-from firmware_bridge import wire
-from firmware_bridge.simulator import VirtualBoard
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -77,14 +76,6 @@ def one_error(err: str) -> str:
     assert "Traceback" not in err
     assert "bug" not in lines[0]
     return lines[0]
-
-
-def capture_of(board: VirtualBoard) -> bytes:
-    """Every byte that a board sends from HELLO to STOPPED."""
-    out = board.receive(wire.encode(wire.HelloRequest(), 0), 0.0) + board.receive(wire.encode(wire.Start(), 1), 0.0)
-    while not board.finished:
-        out += board.advance(0.0)
-    return out
 
 
 # What a user gets

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from board_captures import frames
+from fake_boards import Talker
 from serial import Serial
 
 from edge_ecg.cli.main import run
@@ -18,24 +19,6 @@ from firmware_bridge import probe as probe_module
 from firmware_bridge.blocks import LinkError
 from firmware_bridge.probe import find_board
 from firmware_bridge.simulator import PtyBoard
-
-
-class Talker:
-    """Sends bytes over and over, as fast as they are read; answers some commands."""
-
-    finished = False
-
-    def __init__(self, says: bytes = b"", answers: dict[bytes, bytes] | None = None) -> None:
-        self._says, self._answers = says, answers or {}
-
-    def is_plugged(self, now_s: float) -> bool:
-        return True
-
-    def advance(self, now_s: float) -> bytes:
-        return self._says
-
-    def receive(self, data: bytes, now_s: float) -> bytes:
-        return self._answers.get(data, b"")
 
 
 @contextmanager

@@ -269,8 +269,10 @@ def test_what_answers_is_no_board_of_ours(spoken, words):
 def test_who_else_reads_a_port_that_is_silent_is_named():
     """Such as getty, which takes no lock."""
     with PtyBoard(ScriptedBoard()) as pty:
-        program = "import sys, time; file = open(sys.argv[1], 'rb', 0); print(flush=True); time.sleep(600)"
-        with subprocess.Popen([sys.executable, "-c", program, pty.path], stdout=subprocess.PIPE) as other:
+        program = "import sys; file = open(sys.argv[1], 'rb', 0); print(flush=True); sys.stdin.read()"
+        with subprocess.Popen(
+            [sys.executable, "-c", program, pty.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other:
             other.stdout.readline()
             try:
                 named = rf"\(pid {other.pid}\) has the port open"

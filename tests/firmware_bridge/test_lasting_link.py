@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
+from fake_boards import Cable, impatient
 
 from firmware_bridge import wire
 from firmware_bridge.blocks import BoardInfo, LinkError, RawBlock
 from firmware_bridge.lasting import Item, LastingLink, LinkChange, opener_of
 from firmware_bridge.ports import PortInfo
-from firmware_bridge.simulator import PtyBoard, VirtualBoard
+from firmware_bridge.simulator import PtyBoard
 
 INFO = BoardInfo("Simulated", "1.0", "none", 500.0, ("I",), 5000.0, 1.0, 1)
 COUNTS = np.arange(100_000)[:, None]
-
-
-class Cable(VirtualBoard):
-    """A board whose cable the test pulls and plugs."""
-
-    plugged = True
-
-    def is_plugged(self, now_s: float) -> bool:
-        return self.plugged
 
 
 def read_until(link: LastingLink, done: Callable[[list[Item]], bool], within_s: float = 20.0) -> list[Item]:
@@ -58,6 +52,17 @@ def started(out: list[Item]) -> bool:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     return tmp_path / "board"
+
+
+Plugged = TypeVar("Plugged", bound=Cable)
+
+
+@contextmanager
+def streaming(board: Plugged, place: Path) -> Iterator[tuple[Plugged, LastingLink]]:
+    """A board on a terminal and the link to it, from which the first samples came."""
+    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
+        read_until(link, started)
+        yield board, link
 
 
 def cycle(board: Cable, link: LastingLink, *, reset: bool = False) -> list[Item]:
@@ -93,9 +98,7 @@ def test_what_a_pulled_cable_cost_is_told_exactly(place: Path) -> None:
 
 
 def test_a_board_that_was_reset_is_told_to_have_lost_its_count(place: Path) -> None:
-    board = Cable(INFO, COUNTS)
-    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
-        read_until(link, started)
+    with streaming(Cable(INFO, COUNTS), place) as (board, link):
         items = cycle(board, link, reset=True)
         (back,) = [item for item in items if isinstance(item, LinkChange) and item.state == "back"]
         assert not back.kept
@@ -145,9 +148,7 @@ class EndingCable(Cable):
 
 def test_a_board_whose_session_ended_meanwhile_is_started_again(place: Path) -> None:
     """Samples of the session that is over are no sign that it goes on."""
-    board = EndingCable(INFO, COUNTS)
-    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
-        read_until(link, started)
+    with streaming(EndingCable(INFO, COUNTS), place) as (board, link):
         board.plugged = False
         read_until(link, has("lost"))
         board.end()
@@ -158,11 +159,8 @@ def test_a_board_whose_session_ended_meanwhile_is_started_again(place: Path) -> 
 
 
 def test_a_board_that_falls_silent_is_told_and_asked_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_bridge.lasting.STALLED_S", 0.2)
-    monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 1.5)
-    board = Cable(INFO, COUNTS)
-    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
-        read_until(link, started)
+    impatient(monkeypatch, stalled_s=0.2, silent_s=1.5)
+    with streaming(Cable(INFO, COUNTS), place) as (board, link):
         board.streaming = False
         items = read_until(link, has("lost"))
         assert changes(items) == ["stalled", "lost"]
@@ -173,11 +171,8 @@ def test_a_board_that_falls_silent_is_told_and_asked_again(place: Path, monkeypa
 
 
 def test_an_outage_longer_than_any_silence_ends_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_bridge.lasting.STALLED_S", 0.3)
-    monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 0.6)
-    board = Cable(INFO, COUNTS)
-    with PtyBoard(board, place), LastingLink(str(place), opener_of()) as link:
-        read_until(link, started)
+    impatient(monkeypatch, stalled_s=0.3, silent_s=0.6)
+    with streaming(Cable(INFO, COUNTS), place) as (board, link):
         board.plugged = False
         items = read_until(link, has("lost"))
         until_s = time.monotonic() + 1.0

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from board_streams import STREAMS
+from fake_boards import Talker, impatient
 
 from firmware_bridge.blocks import LinkError, RawBlock
 from firmware_bridge.board_link import open_board
@@ -109,25 +110,9 @@ def test_a_rate_that_cannot_be_set_is_refused() -> None:
     opener_of("cyton", fs_hz=250.0)
 
 
-class Lines:
-    """An AD8232 whose electrode is off."""
-
-    finished = False
-
-    def is_plugged(self, now_s: float) -> bool:
-        return True
-
-    def receive(self, data: bytes, now_s: float) -> bytes:
-        return b""
-
-    def advance(self, now_s: float) -> bytes:
-        return b"!\r\n"
-
-
 def test_a_board_that_only_tells_of_an_electrode_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_bridge.lasting.STALLED_S", 0.3)
-    monkeypatch.setattr("firmware_bridge.lasting.SILENT_S", 0.6)
-    with PtyBoard(Lines()) as pty, LastingLink(pty.path, opener_of("ad8232")) as link:
+    impatient(monkeypatch, stalled_s=0.3, silent_s=0.6)
+    with PtyBoard(Talker(b"!\r\n")) as pty, LastingLink(pty.path, opener_of("ad8232")) as link:
         items, until_s = [], time.monotonic() + 1.5
         while time.monotonic() < until_s:
             items += link.read(0.05)
