@@ -28,7 +28,7 @@ from edge_ecg.types import Event, LinkEvent, ModelEvent, OutputEvent, SampleBloc
 __all__ = ["Daemon"]
 
 CLOSE_WITHIN_S = 0.8
-HEALTH_EVERY_S = 0.5
+HEALTH_EVERY_S = 2.0
 STATUS_EVERY_S = 5.0
 RELOADABLE = tuple(sorted(set(outputs.OUTPUTS.values())))
 

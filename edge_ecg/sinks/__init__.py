@@ -89,6 +89,9 @@ class GuardedSink:
     def __init__(self, sink: Sink, on_failure: Callable[[GuardedSink], None] | None = None) -> None:
         self._sink = sink
         self._on_failure = on_failure
+        # Asked once: such a check costs more than most calls.
+        self._takes_samples = sink.take_samples if isinstance(sink, TakesSamples) else None
+        self._ticks = sink.tick if isinstance(sink, Ticks) else None
         self.lasting = sink.lasting
         self.n_dropped = 0
         self.failure: str | None = None
@@ -125,9 +128,9 @@ class GuardedSink:
 
     def take_samples(self, stream: StreamInfo, block: SampleBlock) -> None:
         """Pass a block on to a sink that wants it; an error is its failure. One that takes blocks is offered events."""
-        if isinstance(self._sink, TakesSamples):
+        if self._takes_samples is not None:
             try:
-                self._sink.take_samples(stream, block)
+                self._takes_samples(stream, block)
                 self._skip = 0
                 self._failing.discard("take_samples")
             except OSError as error:
@@ -135,9 +138,9 @@ class GuardedSink:
 
     def tick(self) -> None:
         """Let a sink do what is due; an error is its failure."""
-        if isinstance(self._sink, Ticks):
+        if self._ticks is not None:
             try:
-                self._sink.tick()
+                self._ticks()
                 self._failing.discard("tick")
             except OSError as error:
                 self._fail("tick", error)
