@@ -246,6 +246,20 @@ def test_a_short_outage_costs_nothing(broker: Mosquitto, listener: Subscriber) -
         assert not json_of(listener, "gap")
 
 
+def test_what_was_under_way_when_the_broker_died_comes_again(broker: Mosquitto, listener: Subscriber) -> None:
+    with closing(sink_to(broker.port)) as sink:
+        sink.emit(beat(0))
+        until(lambda: samples(listener))
+        broker.pause(on=True)
+        for n in range(1, 11):
+            sink.emit(beat(n))
+        until(lambda: sink._outbox.empty, "all to be under way")
+        broker.stop(at_once=True)
+        broker.start()
+        until(lambda: len(samples(listener)) == 11)
+        assert samples(listener) == [200 * n for n in range(11)]
+
+
 def test_a_broker_that_forgot_everything_is_told_the_state_again(broker: Mosquitto) -> None:
     with closing(sink_to(broker.port)) as sink:
         sink.emit(StateEvent("streaming", "", 1e9))
