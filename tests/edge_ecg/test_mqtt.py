@@ -507,13 +507,13 @@ def test_tls_with_an_authority_of_ones_own(tmp_path: Path, missing: Callable[[st
 # Home Assistant
 
 
-def test_home_assistant_is_told_what_there_is(broker: Mosquitto) -> None:
+def test_home_assistant_is_told_what_there_is(broker: Mosquitto, listener: Subscriber) -> None:
     with closing(open_mqtt(MqttSettings("127.0.0.1", broker.port, device="bed.3"))) as sink:
         sink.emit(EVENTS[-1])
         sink.emit(StateEvent("streaming", "", 1e9))
         sink.emit(beat(1, "V"))
-        until(lambda: healthy(sink))
-        with closing(Subscriber(broker.port)) as late:
+        until(lambda: listener.of("edge-ecg/bed.3/beats"))
+        with closing(Subscriber(broker.port, name="late")) as late:
             until(lambda: sum(topic.startswith("homeassistant/") for topic, *_ in late.got) == 8)
             told = {topic: json.loads(payload) for topic, payload, _ in late.got if topic.startswith("homeassistant/")}
             assert all(kept for topic, _, kept in late.got if topic in told)
