@@ -53,6 +53,8 @@ class Mosquitto:
             f"allow_anonymous {anonymous}",
             "user root",  # as nobody it could not read the folder; no other user may change it anyhow
             "persistence true",
+            "autosave_on_changes true",
+            "autosave_interval 1",
             f"persistence_location {folder}/",
             "max_queued_messages 0",
         )
@@ -66,8 +68,11 @@ class Mosquitto:
             self._process = subprocess.Popen([program, "-c", self._file], stdout=log, stderr=log)
         until(self._answers, "the broker")
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
+        """End it; at once, it has read and kept nothing more."""
         if self._process is not None:
+            if at_once:
+                self._process.kill()
             self.pause(on=False)
             self._process.terminate()
             self._process.wait()

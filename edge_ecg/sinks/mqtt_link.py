@@ -206,6 +206,10 @@ class _Session:
         """Connect, and send until ``attend`` says no; `OSError` when the connection does not come, or breaks."""
         try:
             self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S)
+            link: Any = self._client.socket()
+            if link is not None:
+                # Else the kernel keeps small messages back, and all that waited goes slowly.
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             give_up_s = time.monotonic() + self._answer_s
             while attend(self):
                 if self.accepted:

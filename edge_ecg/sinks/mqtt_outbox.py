@@ -10,7 +10,7 @@ from dataclasses import dataclass
 __all__ = ["Loss", "Message", "Outbox"]
 
 MOST_WAITING = 2000
-"""Of messages in memory: twenty minutes of beats, 1.5 MB."""
+"""Of messages in memory: twenty minutes of beats, 1 MB."""
 DROPPED_AT_ONCE = 10
 """A tenth of them goes at once, so that a broker that is too slow gets a gap now and then, not one a message."""
 

@@ -246,6 +246,20 @@ def test_a_short_outage_costs_nothing(broker: Mosquitto, listener: Subscriber) -
         assert not json_of(listener, "gap")
 
 
+def test_what_was_under_way_when_the_broker_died_comes_again(broker: Mosquitto, listener: Subscriber) -> None:
+    with closing(sink_to(broker.port)) as sink:
+        sink.emit(beat(0))
+        until(lambda: samples(listener))
+        broker.pause(on=True)
+        for n in range(1, 11):
+            sink.emit(beat(n))
+        until(lambda: sink._outbox.empty, "all to be under way")
+        broker.stop(at_once=True)
+        broker.start()
+        until(lambda: len(samples(listener)) == 11)
+        assert samples(listener) == [200 * n for n in range(11)]
+
+
 def test_a_broker_that_forgot_everything_is_told_the_state_again(broker: Mosquitto) -> None:
     with closing(sink_to(broker.port)) as sink:
         sink.emit(StateEvent("streaming", "", 1e9))
@@ -493,13 +507,13 @@ def test_tls_with_an_authority_of_ones_own(tmp_path: Path, missing: Callable[[st
 # Home Assistant
 
 
-def test_home_assistant_is_told_what_there_is(broker: Mosquitto) -> None:
+def test_home_assistant_is_told_what_there_is(broker: Mosquitto, listener: Subscriber) -> None:
     with closing(open_mqtt(MqttSettings("127.0.0.1", broker.port, device="bed.3"))) as sink:
         sink.emit(EVENTS[-1])
         sink.emit(StateEvent("streaming", "", 1e9))
         sink.emit(beat(1, "V"))
-        until(lambda: healthy(sink))
-        with closing(Subscriber(broker.port)) as late:
+        until(lambda: listener.of("edge-ecg/bed.3/beats"))
+        with closing(Subscriber(broker.port, name="late")) as late:
             until(lambda: sum(topic.startswith("homeassistant/") for topic, *_ in late.got) == 8)
             told = {topic: json.loads(payload) for topic, payload, _ in late.got if topic.startswith("homeassistant/")}
             assert all(kept for topic, _, kept in late.got if topic in told)
