@@ -27,4 +27,3 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give everything back. May be called twice."""
-

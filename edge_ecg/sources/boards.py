@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from edge_ecg.types import SampleBlock, StreamInfo
 from firmware_bridge.blocks import BoardInfo, RawBlock
 
-__all__ = ["NOMINAL_UV_PER_LSB", "BoardScale"]
+__all__ = ["NOMINAL_UV_PER_LSB", "BoardScale", "joined"]
 
 NOMINAL_UV_PER_LSB = 5.0
 """Taken for a board that does not know the size of its counts (WFDB's 200 per mV)."""
@@ -80,3 +81,30 @@ class BoardScale:
         first_index = raw.first_sample - self._first_sample
         self._next_index = first_index + len(samples_mv)
         return SampleBlock(samples_mv, first_index, raw.lead_off, raw.host_s)
+
+
+def joined(blocks: Iterable[SampleBlock]) -> list[SampleBlock]:
+    """The same samples in as few blocks as can be: each that follows the one before without a gap becomes part of it.
+
+    What stands behind a block costs as much for ten samples as for a hundred. A block came when its first part did.
+    """
+    runs: list[list[SampleBlock]] = []
+    for block in blocks:
+        last = runs[-1][-1] if runs else None
+        if last is not None and _follows(block, last):
+            runs[-1].append(block)
+        else:
+            runs.append([block])
+    return [_one(run) for run in runs]
+
+
+def _follows(block: SampleBlock, last: SampleBlock) -> bool:
+    return block.first_index == last.first_index + len(last.samples_mv) and block.lead_off == last.lead_off
+
+
+def _one(run: list[SampleBlock]) -> SampleBlock:
+    if len(run) == 1:
+        return run[0]
+    samples_mv = np.concatenate([block.samples_mv for block in run])
+    samples_mv.flags.writeable = False
+    return SampleBlock(samples_mv, run[0].first_index, run[0].lead_off, run[0].host_s)

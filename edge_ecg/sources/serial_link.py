@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from edge_ecg.sources import Item
-from edge_ecg.sources.boards import BoardScale
-from edge_ecg.types import LinkEvent
+from edge_ecg.sources.boards import BoardScale, joined
+from edge_ecg.types import LinkEvent, SampleBlock
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.lasting import LastingLink, LinkChange, opener_of
 from firmware_bridge.probe import find_board
@@ -18,6 +18,8 @@ from firmware_bridge.wire import Error, Stopped
 __all__ = ["SerialLinkSource"]
 
 _POLL_S = 0.1
+_GATHER_S = 0.08
+"""Frames wait for each other so long: a board sends one every 40 ms, and each wake of a thread has its price."""
 LARGEST_STEP_S = 60.0
 """Of the wall clock, that a stream lives with."""
 
@@ -76,6 +78,7 @@ class SerialLinkSource:
         opener = opener_of(board, baud, handshake_timeout_s, fs_hz=fs_hz)
         self._link = LastingLink(port, opener, cancelled=cancelled)
         self._stopping = False
+        self._read_s = 0.0
 
     @property
     def info(self) -> BoardInfo:
@@ -99,10 +102,17 @@ class SerialLinkSource:
         while not self._stopping:
             if why and self._wait_s is not None and time.monotonic() >= lost_s + self._wait_s:
                 raise LinkError(why, "Check cable and supply")
+            self._gather()
             received = self._link.read(_POLL_S)
             if not received:
                 yield None
+            blocks: list[SampleBlock] = []
             for message in received:
+                if isinstance(message, RawBlock) and (jump_s := self._clock_jump_s()) is None:
+                    blocks.append(self._scale.block(message))
+                    continue
+                yield from joined(blocks)
+                blocks.clear()
                 match message:
                     case LinkChange("lost"):
                         # Lost again without a sample between: it has been away since the first time.
@@ -114,8 +124,7 @@ class SerialLinkSource:
                     case LinkChange():
                         yield LinkEvent(message.state, message.detail, self._stream)
                     case RawBlock():
-                        if (jump_s := self._clock_jump_s()) is not None:
-                            yield from self._end(f"the clock of this machine was set, by {jump_s:+.0f} s")
+                        yield from self._end(f"the clock of this machine was set, by {jump_s:+.0f} s")
                         yield self._scale.block(message)
                     case Error():
                         yield LinkEvent("error", message.text, self._stream)
@@ -123,6 +132,7 @@ class SerialLinkSource:
                         told = f"the board stopped after {message.samples_sent} samples"
                         yield LinkEvent("ended", told, self._stream)
                         return
+            yield from joined(blocks)
         for message in self._link.stop():
             if isinstance(message, RawBlock):
                 yield self._scale.block(message)
@@ -138,6 +148,14 @@ class SerialLinkSource:
     def close(self) -> None:
         """Give the port back."""
         self._link.close()
+
+    def _gather(self) -> None:
+        """Let what a board sends in the time of life gather a little; of a faster one there is enough anyway."""
+        now_s = time.monotonic()
+        wait_s = self._read_s + _GATHER_S - now_s
+        if wait_s > 0.0 and self.info.time_scale <= 1.0:
+            time.sleep(wait_s)
+        self._read_s = time.monotonic()
 
     def _begin(self) -> Iterator[Item]:
         info = self.info
