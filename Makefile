@@ -106,7 +106,7 @@ $(RUNTIME): pyproject.toml $(BIN)/python
 	@touch $@
 
 $(FULL): pyproject.toml $(BIN)/python
-	$(PIP) -e ".[train,bench,dev,mqtt,web]"
+	$(PIP) -e ".[train,bench,dev,export,mqtt,web]"
 	@touch $(RUNTIME) $@
 
 $(PEERS): pyproject.toml
