@@ -5,6 +5,7 @@ MINUTES ?= 10
 MEGABYTES ?= 100
 SECONDS ?= 30
 OUTAGES ?= 100
+KILLS ?= 200
 JOBS ?= 1
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -17,7 +18,7 @@ FULL    := $(VENV)/stamp-full
 PEERS   := .venv-peers/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench detectors fuzz fuzz-coverage link soak firmware release ci-deps clean
+.PHONY: help demo test lint types unit bench detectors fuzz fuzz-coverage link soak kill-loop firmware release ci-deps clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -60,6 +61,9 @@ link: $(FULL) ## the serial link: a cable pulled OUTAGES=100 times, and its shar
 
 soak: $(FULL) ## the whole chain for MINUTES=10 at 60 x: memory, threads, files, lost samples
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+kill-loop: $(FULL) ## the recording, killed KILLS=200 times: every record reads, a second at most is lost
+	$(BIN)/python -m benchmarks.kill_loop --times $(KILLS)
 
 firmware: $(RUNTIME) ## build and measure the firmware of an Arduino board (make ci-deps installs the compiler)
 	$(MAKE) -s -C firmware avr size PYTHON=$(abspath $(BIN)/python)
@@ -104,7 +108,7 @@ $(RUNTIME): pyproject.toml $(BIN)/python
 	@touch $@
 
 $(FULL): pyproject.toml $(BIN)/python
-	$(PIP) -e ".[train,bench,dev,mqtt,web]"
+	$(PIP) -e ".[train,bench,dev,export,mqtt,web]"
 	@touch $(RUNTIME) $@
 
 $(PEERS): pyproject.toml

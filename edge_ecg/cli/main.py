@@ -41,6 +41,7 @@ COMMANDS = {
     "replay": Entry("edge_ecg.cli.replay:replay", "Label the beats of a recording."),
     "simulate": Entry("edge_ecg.cli.simulate:simulate", "Play a board on a virtual serial port."),
     "capture": Entry("edge_ecg.cli.capture:capture", "Keep what a board sends, byte for byte, to replay it."),
+    "export": Entry("edge_ecg.cli.export:export", "Write a recording as EDF+ or CSV."),
     "ports": Entry("edge_ecg.cli.ports:ports", "List the serial ports of this machine."),
     "boards": Entry("edge_ecg.cli.boards:boards", "List and show known boards, decode their bytes."),
     "firmware": Entry("edge_ecg.cli.firmware:firmware", "Build the firmware of an Arduino board (in a checkout)."),

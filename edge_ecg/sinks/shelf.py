@@ -94,7 +94,7 @@ class Shelf:
     def remove_oldest(self) -> None:
         """Remove the oldest records while there is more than may be, and day folders that are empty then.
 
-        A record that still grows is not removed. Raises `OSError`.
+        A record that still grows is not removed.
         """
         if self._max_bytes is None:
             return
@@ -103,13 +103,13 @@ class Shelf:
         for kept in records:
             if n_bytes <= self._max_bytes:
                 break
-            if is_growing(kept.stem):
-                continue
-            for suffix in SUFFIXES:  # the header first: what is half removed is no record, and goes the next time
-                kept.stem.with_name(kept.stem.name + suffix).unlink(missing_ok=True)
-            n_bytes -= kept.n_bytes
-            with contextlib.suppress(OSError):  # not empty
-                kept.stem.parent.rmdir()
+            with contextlib.suppress(OSError):  # not ours to remove: the next one goes instead
+                if is_growing(kept.stem):
+                    continue
+                for suffix in SUFFIXES:  # the header first: what is half removed is no record, and goes the next time
+                    kept.stem.with_name(kept.stem.name + suffix).unlink(missing_ok=True)
+                n_bytes -= kept.n_bytes
+                kept.stem.parent.rmdir()  # refused while it holds anything
 
     def _records(self) -> list[_Kept]:
         """All records; what lacks a header, too, since it takes room."""
