@@ -185,7 +185,7 @@ def _bind(host: str, port: int, *, has_token: bool) -> socket.socket:
     """A socket that listens there; only on this machine itself without a token."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f'"web.host" is no address of this machine: {host} ({reason})', _HOSTS) from None
     if not (has_token or ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback):
