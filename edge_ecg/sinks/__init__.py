@@ -82,6 +82,9 @@ class GuardedSink:
     def __init__(self, sink: Sink, on_failure: Callable[[GuardedSink], None] | None = None) -> None:
         self._sink = sink
         self._on_failure = on_failure
+        # Asked once: it takes longer than what many sinks do with a block.
+        self._takes_samples = sink if isinstance(sink, TakesSamples) else None
+        self._ticks = sink if isinstance(sink, Ticks) else None
         self.lasting = sink.lasting
         self.n_dropped = 0
         self.failure: str | None = None
@@ -113,17 +116,17 @@ class GuardedSink:
 
     def take_samples(self, stream: StreamInfo, block: SampleBlock) -> None:
         """Pass a block on to a sink that wants it; an error is its failure."""
-        if isinstance(self._sink, TakesSamples):
+        if self._takes_samples is not None:
             try:
-                self._sink.take_samples(stream, block)
+                self._takes_samples.take_samples(stream, block)
             except OSError as error:
                 self._fail(error)
 
     def tick(self) -> None:
         """Let a sink do what is due; an error is its failure."""
-        if isinstance(self._sink, Ticks):
+        if self._ticks is not None:
             try:
-                self._sink.tick()
+                self._ticks.tick()
             except OSError as error:
                 self._fail(error)
 

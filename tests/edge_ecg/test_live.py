@@ -7,6 +7,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,6 +228,14 @@ def test_the_metrics_are_what_prometheus_reads() -> None:
         assert line in values
     assert sum(line.startswith("edge_ecg_state{") for line in values) == len(STATES)
     assert not any(line.startswith("edge_ecg_link_drift_ppm ") for line in values), "not known is not told"
+
+
+def test_the_page_of_the_metrics_has_them_all() -> None:
+    text = metrics_text(replace(HEALTH, link=LinkStats()), LiveView(), 0, NOON_S)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "live-page.md").read_text(encoding="utf-8")
+    for name in re.findall(r"^# TYPE (\w+)", text, re.MULTILINE):
+        link = re.fullmatch(r"edge_ecg_link_(\w+)_total", name)
+        assert f"`{link[1] if link else name}" in page, name
 
 
 def decoded(pieces: list[dict], n_leads: int = 2) -> dict[int, list[int]]:
