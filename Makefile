@@ -18,7 +18,7 @@ FULL    := $(VENV)/stamp-full
 PEERS   := .venv-peers/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench detectors fuzz fuzz-coverage link soak kill-loop firmware release ci-deps clean
+.PHONY: help demo test lint types unit bench detectors fuzz fuzz-coverage link soak kill-loop firmware release ci-deps page clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ link: $(FULL) ## the serial link: a cable pulled OUTAGES=100 times, and its shar
 	$(BIN)/python -m benchmarks.reconnects --outages $(OUTAGES)
 	$(BIN)/python -m benchmarks.link_cost
 
+page: $(FULL) ## the live page for SECONDS=30 with a viewer: its share of a core
+	$(BIN)/python -m benchmarks.page_cost --seconds $(SECONDS)
+
 soak: $(FULL) ## the whole chain for MINUTES=10 at 60 x: memory, threads, files, lost samples
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
@@ -86,6 +89,7 @@ ci-deps: ## system packages that the tests need (Debian; as root or with sudo)
 	command -v qemu-system-arm >/dev/null || need="$$need qemu-system-arm"; \
 	[ -n "$$(PATH="$$PATH:/usr/sbin" command -v mosquitto)" ] || need="$$need mosquitto"; \
 	command -v openssl >/dev/null || need="$$need openssl"; \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || need="$$need chromium"; \
 	[ -z "$$need" ] && exit 0; \
 	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$need

@@ -180,7 +180,8 @@ class LiveView:
 
     def as_dict(self, health: Health, now_utc_s: float) -> dict[str, Any]:
         """Everything to show but the beats themselves, as JSON holds it: docs/live-page.md describes it."""
-        last = self.beats[-1] if self.beats and _is_fed(health) else None
+        hr_bpm = self.hr_bpm(health)
+        last = self.beats[-1] if hr_bpm is not None else None
         return {
             "schema": SCHEMA,
             "version": health.version,
@@ -191,7 +192,7 @@ class LiveView:
             "stream": self._stream_dict(),
             "model": self._model_dict(),
             "heart": {
-                "hr_bpm": _rounded(self.hr_bpm(health), 1),
+                "hr_bpm": _rounded(hr_bpm, 1),
                 "rr_s": None if last is None else _rounded(last.rr_s, 3),
                 "label": None if last is None else last.label,
             },

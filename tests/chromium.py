@@ -1,4 +1,4 @@
-"""A real Chromium without a screen, driven over its DevTools protocol through a pipe: no port, no driver, no library."""
+"""A real Chromium without a screen, driven over its DevTools protocol through a pipe: no port, no driver."""
 
 from __future__ import annotations
 
@@ -16,10 +16,20 @@ from typing import Any
 __all__ = ["Chromium", "Tab", "find_chromium"]
 
 _FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--mute-audio",
-    "--hide-scrollbars", "--remote-debugging-pipe",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--mute-audio",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+]
 ANSWER_S = 60.0
 
 
@@ -121,7 +131,9 @@ class Tab:
         """Wait until an expression is true, and return it."""
         until_s = time.monotonic() + timeout_s
         while not (value := self.value(script)):
-            assert time.monotonic() < until_s, f"never true: {script}; the page: {self.value('document.body.innerText')}"
+            assert time.monotonic() < until_s, (
+                f"never true: {script}; the page: {self.value('document.body.innerText')}"
+            )
             time.sleep(0.05)
         return value
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+from edge_ecg import __version__
 from edge_ecg.health import Health, OutputHealth
 from edge_ecg.infer import Classifier
 from edge_ecg.io import read_record
@@ -128,7 +129,7 @@ class LiveDaemon:
             detail=self._state.detail,
             since_utc_s=self._state.utc_s,
             started_utc_s=self._source.info.start_utc_s or 0.0,
-            version="0.0.test",
+            version=__version__,
             port="/dev/ttyACM0",
             n_samples=stats.n_samples,
             n_samples_lost=stats.n_samples_lost,

@@ -38,6 +38,7 @@ COMMANDS = {
     "demo": Entry("edge_ecg.cli.demo:demo", "Label a shipped recording and score it; no hardware needed."),
     "run": Entry("edge_ecg.cli.run:run_command", "Label beats from a board on a serial port."),
     "daemon": Entry("edge_ecg.cli.daemon:daemon", "Label beats as a service: waits, records, serves a page."),
+    "top": Entry("edge_ecg.cli.top:top", "Watch a running daemon in the terminal."),
     "replay": Entry("edge_ecg.cli.replay:replay", "Label the beats of a recording."),
     "simulate": Entry("edge_ecg.cli.simulate:simulate", "Play a board on a virtual serial port."),
     "capture": Entry("edge_ecg.cli.capture:capture", "Keep what a board sends, byte for byte, to replay it."),

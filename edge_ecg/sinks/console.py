@@ -19,10 +19,10 @@ from edge_ecg.types import (
     StateEvent,
 )
 
-__all__ = ["ConsoleSink"]
+__all__ = ["EPISODE_WORDS", "RHYTHM_WORDS", "ConsoleSink"]
 
 _COLOURS = {"N": "32", "normal": "32", "S": "33", "V": "31", "abnormal": "31", "F": "35", "Q": "36"}
-_STATES = {
+RHYTHM_WORDS = {
     "sinus": "sinus",
     "af_suspected": "atrial fibrillation suspected",
     "atrial_suspected": "sustained atrial rhythm, or very many supraventricular beats, suspected",
@@ -30,12 +30,12 @@ _STATES = {
     "paced_suspected": "pacemaker suspected: labels mean little",
     "unknown": "not known",
 }
-_KINDS = {"v_run": "run of ventricular beats", "s_run": "run of supraventricular beats", "pause": "pause"}
+EPISODE_WORDS = {"v_run": "run of ventricular beats", "s_run": "run of supraventricular beats", "pause": "pause"}
 _HEADING = f"{'time':>10}  {'label':<8} {'sure':>5}  {'R-R':>7}  {'heart rate':>11}  {'delay':>8}"
 
 
 def _episode(event: EpisodeEvent) -> str:
-    what = _KINDS[event.kind]
+    what = EPISODE_WORDS[event.kind]
     if event.kind == "pause":
         return f"{what} of {event.length_s:.1f} s" if event.over else f"{what}, no beat for {event.length_s:.1f} s"
     return f"{what}, {event.n_beats} in {event.length_s:.1f} s" if event.over else f"{what} begins"
@@ -92,7 +92,7 @@ class ConsoleSink:
                 what = f"noisy{why}: beats are marked reject" if event.noisy else "good again"
                 return self._remark(event.sample / event.stream.fs_hz, f"signal {what}")
             case RhythmEvent():
-                return self._remark(event.sample / event.stream.fs_hz, f"rhythm: {_STATES[event.state]}")
+                return self._remark(event.sample / event.stream.fs_hz, f"rhythm: {RHYTHM_WORDS[event.state]}")
             case EpisodeEvent():
                 return self._remark(event.sample / event.stream.fs_hz, _episode(event))
             case PatientEvent():

@@ -77,9 +77,8 @@ class Desk:
         with self._lock:
             now_s = self._clock()
             self._message_s = now_s
-            stream = None if self._view.stream is None else self._view.stream.stream
-            if stream != self._told_stream:
-                self._told_stream, self._state_s, self._is_news = stream, now_s, False
+            if self._stream() != self._told_stream:
+                self._told_stream, self._state_s, self._is_news = self._stream(), now_s, False
                 self._beats.clear()
                 return self._all()
             told: dict[str, Any] = {}
@@ -94,9 +93,10 @@ class Desk:
             return _event(told) if told else b""
 
     def forget_new(self) -> None:
-        """Nobody looks: what is new is told to nobody."""
+        """Nobody looks: who comes is told all."""
         with self._lock:
             self._message_s = self._clock()
+            self._told_stream = self._stream()
             self._strip.forget_new()
             self._beats.clear()
 
@@ -114,6 +114,9 @@ class Desk:
         """The figures for Prometheus."""
         with self._lock:
             return metrics_text(self._health(), self._view, n_viewers, self._utc())
+
+    def _stream(self) -> str | None:
+        return None if self._view.stream is None else self._view.stream.stream
 
     def _state(self) -> dict[str, Any]:
         return self._view.as_dict(self._health(), self._utc())

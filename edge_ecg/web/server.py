@@ -18,10 +18,9 @@ from edge_ecg.types import Event, SampleBlock, StreamInfo
 from edge_ecg.web.token import read_token
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from edge_ecg.web.desk import Desk
     from edge_ecg.web.guard import Access
+    from edge_ecg.web.protocol import Server
     from edge_ecg.web.viewers import Viewers
 
 __all__ = ["WebSink", "open_web"]
@@ -134,7 +133,7 @@ class WebSink:
 
     def _end(self) -> None:
         self._viewers.close()
-        self._server.should_exit = True
+        self._server.end()
         # Who has not taken the last words by then never will.
         asyncio.get_running_loop().call_later(_LAST_WORDS_S, self._cut_all)
 
@@ -156,11 +155,11 @@ class WebSink:
             held.close()
 
 
-def _server(desk: Desk, viewers: Viewers, health: Callable[[], Health], access: Access) -> uvicorn.Server:
+def _server(desk: Desk, viewers: Viewers, health: Callable[[], Health], access: Access) -> Server:
     import uvicorn
 
     from edge_ecg.web.app import page_app
-    from edge_ecg.web.protocol import BoundedProtocol
+    from edge_ecg.web.protocol import BoundedProtocol, Server
 
     config = uvicorn.Config(
         page_app(desk, viewers, health, access),
@@ -174,18 +173,19 @@ def _server(desk: Desk, viewers: Viewers, health: Callable[[], Health], access: 
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        date_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def _bind(host: str, port: int, *, has_token: bool) -> socket.socket:
     """A socket that listens there; only on this machine itself without a token."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f'"web.host" is no address of this machine: {host} ({reason})', _HOSTS) from None
     if not (has_token or ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback):

@@ -20,7 +20,7 @@ MOST_HZ = 1000.0
 MISSING = -(2**31)
 _MOST_UV = 2.0**31 - 1024
 
-_Piece = tuple[int, NDArray[np.int32]]
+_Piece = tuple[int, NDArray[np.float32]]
 
 
 class Strip:
@@ -46,8 +46,7 @@ class Strip:
         samples_mv = block.samples_mv[begin :: self._step]
         if not len(samples_mv):
             return
-        uv = np.clip(np.rint(samples_mv * 1e3), -_MOST_UV, _MOST_UV)
-        piece = block.first_index + begin, np.where(np.isfinite(uv), uv, MISSING).astype("<i4")
+        piece = block.first_index + begin, samples_mv
         for pieces in (self._kept, self._new):
             pieces.append(piece)
             while pieces[0][0] < piece[0] - self._n_most:
@@ -70,7 +69,7 @@ class Strip:
 
     def _told(self, pieces: deque[_Piece]) -> list[dict[str, Any]]:
         """Pieces that follow on each other as one: first sample, step, and base64 of rows of int32 in uV."""
-        joined: list[tuple[int, list[NDArray[np.int32]]]] = []
+        joined: list[tuple[int, list[NDArray[np.float32]]]] = []
         expected = -1
         for first, uv in pieces:
             if first == expected and joined[-1][1][0].shape[1:] == uv.shape[1:]:
@@ -79,6 +78,11 @@ class Strip:
                 joined.append((first, [uv]))
             expected = first + self._step * len(uv)
         return [
-            {"first": first, "step": self._step, "uv": base64.b64encode(np.concatenate(rows).tobytes()).decode()}
+            {"first": first, "step": self._step, "uv": base64.b64encode(_microvolts(np.concatenate(rows))).decode()}
             for first, rows in joined
         ]
+
+
+def _microvolts(samples_mv: NDArray[np.float32]) -> bytes:
+    uv = np.clip(np.rint(samples_mv.astype(np.float64) * 1e3), -_MOST_UV, _MOST_UV)
+    return np.where(np.isfinite(uv), uv, MISSING).astype("<i4").tobytes()

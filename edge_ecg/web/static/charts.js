@@ -23,7 +23,7 @@ export class Tachogram {
         scales: { x: { time: false, range: () => [-300, 0] }, y: { range: (u, low, high) => rrRange(low, high) } },
         axes: [
           { ...AXIS, size: 24, values: (u, marks) => marks.map((t_s) => (t_s ? `${t_s / 60} min` : "now")), splits: () => [-300, -240, -180, -120, -60, 0] },
-          { ...AXIS, size: 44, values: (u, marks) => marks.map((rr_s) => `${rr_s.toFixed(1)} s`) },
+          { ...AXIS, size: 44, space: 26, incrs: [0.1, 0.2, 0.5, 1, 2], values: (u, marks) => marks.map((rr_s) => `${rr_s.toFixed(1)} s`) },
         ],
         series: [
           {},

@@ -174,7 +174,7 @@ class Page {
     }
     if (!state) return ["", ""];
     if (is_over) return ["edge-ecg is stopping.", "bad"];
-    if (state.state.name === "waiting" || state.state.name === "starting") return [`Nothing is recorded: ${STATES[state.state.name]}.`, "calm"];
+    if (state.state.name === "waiting" || state.state.name === "starting") return [`No signal: ${STATES[state.state.name]}.`, "calm"];
     if (state.signal.lead_off || state.state.name === "lead_off") return ["Electrode off.", ""];
     if (state.rhythm.state === "fibrillation_suspected") return ["Ventricular flutter or fibrillation suspected: labels mean little.", "bad"];
     if (state.samples.idle_s > 3) return [`No sample for ${duration(state.samples.idle_s)}.`, ""];

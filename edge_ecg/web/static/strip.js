@@ -2,6 +2,7 @@
 const MM = 96 / 25.4; // CSS pixels
 const MM_PER_S = 25;
 const MM_PER_MV = 10;
+const LANE = 26; // CSS pixels above the first row, for the labels
 const GAP_S = 0.3; // empty paper in front of the pen
 const CLEAR_S = 0.2; // width of one large square
 const KEEP_S = 60;
@@ -101,7 +102,7 @@ export class Strip {
     const width = this.canvas.parentElement.clientWidth;
     this.row_mm = n_leads > 2 ? 25 : width < 600 ? 30 : 35;
     this.width = width;
-    this.height = Math.round(n_leads * this.row_mm * MM);
+    this.height = Math.round(LANE + n_leads * this.row_mm * MM);
     const ratio = window.devicePixelRatio || 1;
     this.canvas.style.height = `${this.height}px`;
     this.canvas.width = Math.round(width * ratio);
@@ -158,7 +159,7 @@ export class Strip {
 
   drawLead(name, lead, oldest_s) {
     const context = this.context;
-    const middle = (lead + 0.58) * this.row_mm * MM;
+    const middle = LANE + (lead + 0.58) * this.row_mm * MM;
     const ring = this.rings[lead];
     const base = this.base_mv[lead] ?? 0;
     const scale = this.gain * MM_PER_MV * MM;
@@ -185,7 +186,7 @@ export class Strip {
     context.stroke();
     context.font = "600 13px system-ui, sans-serif";
     const is_labelled = name === this.stream.lead;
-    const top = lead * this.row_mm * MM + (is_labelled ? 34 : 18);
+    const top = LANE + lead * this.row_mm * MM + 14;
     context.fillStyle = "rgba(255,247,246,.85)";
     context.fillRect(3, top - 13, context.measureText(name).width + 8, 17);
     context.fillStyle = is_labelled ? "#1c2430" : "#5d6878";
@@ -206,12 +207,15 @@ export class Strip {
     if (!this.isShown(beat, oldest_s)) return;
     const context = this.context;
     const x = this.x(beat.t_s);
-    const top = Math.max(0, this.stream.leads.indexOf(this.stream.lead)) * this.row_mm * MM;
     context.font = `${BANDS[beat.label] ? "700 15px" : "600 13px"} system-ui, sans-serif`;
     context.textAlign = "center";
     context.fillStyle = beat.reject ? "#94a0b0" : COLOURS[beat.label] || "#0e7490";
-    context.fillText(beat.reject ? `(${beat.label})` : beat.label, x, top + 15);
-    context.fillRect(x - 0.75, top + 18, 1.5, 5);
+    const text = beat.reject ? `(${beat.label})` : beat.label;
+    context.strokeStyle = "#fff7f6"; // a high R may reach up here
+    context.lineWidth = 4;
+    context.strokeText(text, x, 16);
+    context.fillText(text, x, 16);
+    context.fillRect(x - 0.75, 20, 1.5, 5);
     context.textAlign = "left";
   }
 }
