@@ -80,6 +80,7 @@ ci-deps: ## system packages that the tests need (Debian; as root or with sudo)
 	[ -d /usr/share/arduino/hardware/arduino/avr/cores ] || need="$$need arduino-core-avr"; \
 	command -v arm-none-eabi-gcc >/dev/null || need="$$need gcc-arm-none-eabi"; \
 	command -v qemu-system-arm >/dev/null || need="$$need qemu-system-arm"; \
+	command -v systemd-analyze >/dev/null || need="$$need systemd"; \
 	[ -z "$$need" ] && exit 0; \
 	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$need
