@@ -17,6 +17,7 @@ import click
 import edge_ecg
 from edge_ecg import config as settings_of
 from edge_ecg import service as plan
+from edge_ecg import systemd
 from edge_ecg.errors import ConfigError, ModelError, UsageError
 from edge_ecg.service import Program, Remove, Run, Step, Write
 from edge_ecg.settings import Settings
@@ -25,9 +26,7 @@ from firmware_bridge.ports import PortInfo, list_ports
 __all__ = ["service"]
 
 TTYS = Path("/sys/class/tty")
-SYSTEMD_RUNS = Path("/run/systemd/system")
 LASTING_PLACE = "python3 -m venv /opt/edge-ecg && /opt/edge-ecg/bin/pip install ..."
-SHOWN = ["LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "NRestarts", "StatusText"]
 
 _root = click.option(
     "--root",
@@ -97,7 +96,7 @@ def install(port: str | None, no_start: bool, executable: Path | None, root: Pat
     if dry_run:
         return
     click.echo(f"installed: {plan.NAME}. Settings: {_below(root, plan.CONFIG)}; the board: {plan.PORT}")
-    if root is None and not SYSTEMD_RUNS.is_dir():
+    if root is None and not systemd.is_running():
         click.echo("systemd does not run here: it starts with the next boot of a system that has it")
     elif root is None:
         click.echo("Next: edge-ecg service status; journalctl -fu edge-ecg")
@@ -152,10 +151,10 @@ def status(as_json: bool) -> None:
 def _status() -> dict[str, str]:
     """What there is to tell, by what it is about."""
     told = {"installed": str(plan.UNIT) if plan.UNIT.exists() else "no; sudo edge-ecg service install"}
-    if not SYSTEMD_RUNS.is_dir():
+    if not systemd.is_running():
         told["active"] = "systemd does not run here"
     elif plan.UNIT.exists():
-        told |= _running(_shown())
+        told |= _running(systemd.service_properties())
     told["settings"] = str(plan.CONFIG) if plan.CONFIG.exists() else f"no {plan.CONFIG}, defaults"
     try:
         settings = _settings(plan.CONFIG)
@@ -180,12 +179,6 @@ def _running(shown: Mapping[str, str]) -> dict[str, str]:
     if shown.get("ActiveState") != "active":
         told["next"] = f"journalctl -u {plan.NAME} -n 20"
     return told
-
-
-def _shown() -> dict[str, str]:
-    words = ["systemctl", "show", f"{plan.NAME}.service", f"--property={','.join(SHOWN)}"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
 def _page(settings: Settings) -> str | None:
@@ -261,7 +254,7 @@ def _below(root: Path | None, path: Path) -> Path:
 
 def _perform(steps: Iterable[Step], root: Path | None, dry_run: bool) -> None:
     """Do what the steps say, or only print it; commands that need a running systemd fall out where none runs."""
-    is_live = root is None and SYSTEMD_RUNS.is_dir()
+    is_live = root is None and systemd.is_running()
     for step in steps:
         try:
             match step:

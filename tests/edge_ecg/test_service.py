@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_ecg import service as plan
+from edge_ecg import systemd
 from edge_ecg.cli import service as cli
 from edge_ecg.cli.main import run
 from edge_ecg.config import load, read_file
@@ -387,7 +388,7 @@ def machine_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of ours: its files in a folder, systemd a script that says what the file `shown` holds."""
     for name in ("UNIT", "CONFIG"):
         monkeypatch.setattr(plan, name, tmp_path / getattr(plan, name).name)
-    monkeypatch.setattr(cli, "SYSTEMD_RUNS", tmp_path / "systemd-runs")
+    monkeypatch.setattr(systemd, "RUNS", tmp_path / "systemd-runs")
     systemctl = tmp_path / "bin/systemctl"
     systemctl.parent.mkdir()
     systemctl.write_text(f'#!/bin/sh\ncat "{tmp_path}/shown"\n', encoding="utf-8")
