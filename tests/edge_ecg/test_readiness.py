@@ -77,15 +77,15 @@ def test_recordings_with_little_room_or_on_a_worn_card() -> None:
     assert (worn.status, "SD card" in worn.next_step) == ("fail", True)
 
 
-@pytest.mark.parametrize("name", ["mqtt password", "web token"])
-def test_secrets_are_for_their_owner_only(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "mode"), [("mqtt password", 0o644), ("web token", 0o640)])
+def test_secrets_are_for_their_owner_only(name: str, mode: int, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     settings = Settings(
         mqtt=MqttSettings(host="broker", password_file=str(file)), web=WebSettings(enabled=True, token_file=str(file))
     )
     assert check_of(name, settings).detail == f"no file {file}"
-    file.touch(mode=0o644)
-    file.chmod(0o644)
+    file.touch()
+    file.chmod(mode)
     open_ = check_of(name, settings)
     assert (open_.status, open_.next_step) == ("fail", f"sudo chmod 600 {file}")
     subprocess.run(open_.next_step.split()[1:], check=True)

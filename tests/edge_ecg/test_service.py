@@ -250,6 +250,8 @@ def test_the_unit_needs_no_settings_file(edge_ecg: Run, tmp_path: Path, monkeypa
     program = start.removeprefix("ExecStart=").split()
     assert program[1:] == ["daemon", "--config", str(tmp_path / "none.toml")]
     assert subprocess.run([program[0], "--version"], check=False).returncode == 0
+    (tmp_path / "none.toml").write_text("[link]\n", encoding="utf-8")
+    assert "PrivateNetwork=yes" in edge_ecg("service", "unit")[1]
     (tmp_path / "a.toml").write_text("[web]\nenable = true\n", encoding="utf-8")
     code, out, err = edge_ecg("service", "unit", "--config", "a.toml")
     assert (code, out) == (2, "")
