@@ -90,6 +90,7 @@ ci-deps: ## system packages that the tests need (Debian; as root or with sudo)
 	[ -n "$$(PATH="$$PATH:/usr/sbin" command -v mosquitto)" ] || need="$$need mosquitto"; \
 	command -v openssl >/dev/null || need="$$need openssl"; \
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || need="$$need chromium"; \
+	command -v systemd-analyze >/dev/null || need="$$need systemd"; \
 	[ -z "$$need" ] && exit 0; \
 	sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$need

@@ -9,15 +9,17 @@ import platform
 import shutil
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from edge_ecg import config
+from edge_ecg.check import Check
 from edge_ecg.datasets import data_root
 from edge_ecg.errors import ConfigError, EdgeEcgError
+from edge_ecg.raspberry import examine_pi
+from edge_ecg.readiness import examine_outputs, examine_service, nearest_folder
 from edge_ecg.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -41,16 +43,6 @@ BOARD_FILE = Path("/proc/device-tree/model")
 SERIAL_GROUP = "dialout"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding: ``ok``, ``warn`` (something will not work) or ``fail`` (nothing will)."""
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    detail: str
-    next_step: str = ""
-
-
 def examine() -> list[Check]:
     """Look at this machine and return every finding, worst or not, in a fixed order."""
     data = data_root()
@@ -66,9 +58,11 @@ def examine() -> list[Check]:
         _detector(),
         *_coral(),
         settings,
-        *([] if loaded is None else [_model(loaded.settings.model)]),
+        *([] if loaded is None else [_model(loaded.settings.model), *examine_outputs(loaded.settings)]),
+        examine_service(),
+        *examine_pi(None if loaded is None else loaded.settings.link.port),
         _data(data),
-        judge_disk(data, shutil.disk_usage(_existing(data)).free),
+        judge_disk(data, shutil.disk_usage(nearest_folder(data)).free),
     ]
 
 
@@ -137,7 +131,7 @@ def judge_coral(library: str | None, devices: Sequence[Device], probe: Probe | N
 
 def judge_disk(place: Path, free_bytes: int) -> Check:
     """Judge the free space where data are kept; a day of one lead takes about 90 MB."""
-    detail = f"{free_bytes / 1e9:.1f} GB free at {_existing(place)}"
+    detail = f"{free_bytes / 1e9:.1f} GB free at {nearest_folder(place)}"
     if free_bytes < FULL_DISK_BYTES:
         return Check("disk", "fail", detail, "Free some space: nothing can be recorded")
     if free_bytes < LOW_DISK_BYTES:
@@ -249,9 +243,3 @@ def _data(place: Path) -> Check:
     if os.environ.get("EDGE_ECG_DATA"):
         return Check("data", "warn", f"EDGE_ECG_DATA is no directory: {place}", "Correct it or unset it")
     return Check("data", "ok", f"no databases at {place} (only training needs them)")
-
-
-def _existing(place: Path) -> Path:
-    """Return the nearest directory at or above a place that exists."""
-    place = place.absolute()
-    return next(p for p in (place, *place.parents) if p.exists())

@@ -50,6 +50,7 @@ COMMANDS = {
     "data": Entry("edge_ecg.cli.data:data", "Fetch and check public ECG databases."),
     "config": Entry("edge_ecg.cli.config:config", "Show and check the settings, print an example."),
     "hooks": Entry("edge_ecg.cli.hooks:hooks", "Try the commands that run when something happens."),
+    "service": Entry("edge_ecg.cli.service:service", "Install the daemon as a systemd service."),
     "doctor": Entry("edge_ecg.cli.doctor:doctor", "Check this machine and say what to mend."),
     "train": Entry("train.cli:train", "Train a network.", in_checkout=True),
     "evaluate": Entry("train.evaluate:evaluate", "Score a run or a bundle on test beats or records.", in_checkout=True),
