@@ -75,6 +75,17 @@ def keys(text: str, *names: str) -> list[str]:
     return [line for line in text.splitlines() if line.partition("=")[0] in names]
 
 
+def exposure(file: Path) -> float:
+    """How much a unit leaves open, 0 to 10, by systemd."""
+    told = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", file],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = re.search(r"Overall exposure level for edge-ecg.service: ([\d.]+)", told.stdout)
+    assert found, told.stdout
+    return float(found[1])
+
+
 # The unit
 
 
@@ -97,13 +108,7 @@ def test_systemd_takes_the_unit_and_finds_it_closed(
         ["systemd-analyze", "verify", "--man=no", file], capture_output=True, text=True, check=False
     )
     assert (verified.returncode, verified.stderr) == (0, "")
-    told = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--no-pager", file],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    found = re.search(r"Overall exposure level for edge-ecg.service: ([\d.]+)", told.stdout)
-    assert found, told.stdout
-    assert float(found[1]) <= MAX_EXPOSURE, told.stdout
+    assert exposure(file) <= MAX_EXPOSURE
 
 
 @pytest.mark.parametrize("model", ["rhythm", "mitdb-deep_residual-int8"])
@@ -256,6 +261,32 @@ def test_the_unit_needs_no_settings_file(edge_ecg: Run, tmp_path: Path, monkeypa
     code, out, err = edge_ecg("service", "unit", "--config", "a.toml")
     assert (code, out) == (2, "")
     assert 'Did you mean "web.enabled"?' in err
+
+
+def test_the_settings_that_the_page_shows_are_settings(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "raspberry-pi.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "config.toml").write_text(shown, encoding="utf-8")
+    assert load(config_path=tmp_path / "config.toml", env={}).settings.link.port == plan.PORT
+
+
+@pytest.mark.parametrize(
+    ("row", "settings"),
+    [
+        ("none", Settings()),
+        (
+            "a page for this machine and a broker by its address",
+            Settings(web=WebSettings(enabled=True), mqtt=MqttSettings(host="192.168.1.5")),
+        ),
+        ("a page for the network and a broker by its name", NETWORKED),
+    ],
+)
+def test_the_page_on_security_tells_the_exposure(row: str, settings: Settings, systemd: None, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    (told,) = re.findall(rf"^\| {row} \| ([\d.]+) \|$", page, re.MULTILINE)
+    file = tmp_path / "edge-ecg.service"
+    file.write_text(plan.unit(PROGRAM, settings), encoding="utf-8")
+    assert exposure(file) == pytest.approx(float(told), abs=0.3)  # each version of systemd judges a little differently
 
 
 # The name of the port
