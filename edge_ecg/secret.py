@@ -14,15 +14,15 @@ __all__ = ["read_secret", "systemd_credential"]
 MOST_BYTES = 4096
 
 
-def read_secret(path: str | Path, key: str, *, guarded: bool = False) -> str:
-    """The first line of a file of mode 0600 or stricter.
+def read_secret(path: str | Path, key: str, env: Mapping[str, str] = os.environ) -> str:
+    """The first line of a file of mode 0600 or stricter, or of a credential of systemd, whose folder keeps others out.
 
     Parameters
     ----------
     key
         The setting that names the file, for the error.
-    guarded
-        The folder keeps others out already (systemd's credentials), whatever the mode of the file.
+    env
+        The environment, of which ``CREDENTIALS_DIRECTORY`` is looked at.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def read_secret(path: str | Path, key: str, *, guarded: bool = False) -> str:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigError(f"{key}: {path} is not a regular file", "Name the file that holds the secret")
-            if status.st_mode & 0o077 and not guarded:
+            if status.st_mode & 0o077 and not _is_credential(Path(path), env):
                 mode = stat.S_IMODE(status.st_mode)
                 raise ConfigError(f"{key}: others may use {path} (mode {mode:04o})", f"Run `chmod 600 {path}`")
             held = os.read(file, MOST_BYTES + 1)
@@ -60,3 +60,8 @@ def systemd_credential(name: str, env: Mapping[str, str] = os.environ) -> Path |
     folder = env.get("CREDENTIALS_DIRECTORY")
     path = Path(folder, name) if folder else None
     return path if path is not None and path.exists() else None
+
+
+def _is_credential(path: Path, env: Mapping[str, str]) -> bool:
+    folder = env.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and path.parent == Path(str(folder))

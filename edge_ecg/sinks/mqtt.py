@@ -188,7 +188,7 @@ def _password(settings: MqttSettings) -> str | None:
             raise ConfigError("mqtt.password_file needs a name to log in with", "Set mqtt.username")
         return read_secret(settings.password_file, "mqtt.password_file")
     credential = systemd_credential(CREDENTIAL) if settings.username is not None else None
-    return None if credential is None else read_secret(credential, f"credential {CREDENTIAL}", guarded=True)
+    return None if credential is None else read_secret(credential, f"credential {CREDENTIAL}")
 
 
 def _tls(settings: MqttSettings) -> TlsContext | None:

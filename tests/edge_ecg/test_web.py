@@ -345,7 +345,7 @@ def test_a_token_that_others_may_read_is_refused(token_file: Path, mode: int) ->
     token_file.chmod(mode)
     with pytest.raises(ConfigError) as caught:
         open_web(WebSettings(enabled=True, port=0, token_file=str(token_file)), lambda: HEALTH)
-    assert caught.value.hint == f"chmod 600 {token_file}"
+    assert f"chmod 600 {token_file}" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -353,14 +353,14 @@ def test_a_token_that_others_may_read_is_refused(token_file: Path, mode: int) ->
 )
 def test_a_file_that_holds_no_token(token_file: Path, content: bytes) -> None:
     token_file.write_bytes(content)
-    with pytest.raises(ConfigError, match="holds no token") as caught:
+    with pytest.raises(ConfigError, match=r"holds no token|is not one line of text") as caught:
         open_web(WebSettings(enabled=True, port=0, token_file=str(token_file)), lambda: HEALTH)
-    assert "token_urlsafe" in caught.value.hint
+    assert "token_urlsafe" in caught.value.hint or "nothing else" in caught.value.hint
 
 
 def test_a_token_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path, Path("/dev/null")):
-        with pytest.raises(ConfigError, match="token file"):
+        with pytest.raises(ConfigError, match=r"web\.token_file: "):
             open_web(WebSettings(enabled=True, port=0, token_file=str(path)), lambda: HEALTH)
 
 
