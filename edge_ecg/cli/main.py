@@ -38,6 +38,7 @@ COMMANDS = {
     "demo": Entry("edge_ecg.cli.demo:demo", "Label a shipped recording and score it; no hardware needed."),
     "run": Entry("edge_ecg.cli.run:run_command", "Label beats from a board on a serial port."),
     "replay": Entry("edge_ecg.cli.replay:replay", "Label the beats of a recording."),
+    "report": Entry("edge_ecg.cli.day_report:report", "Sum up a day of recordings: rates, ectopic beats, pauses."),
     "simulate": Entry("edge_ecg.cli.simulate:simulate", "Play a board on a virtual serial port."),
     "capture": Entry("edge_ecg.cli.capture:capture", "Keep what a board sends, byte for byte, to replay it."),
     "ports": Entry("edge_ecg.cli.ports:ports", "List the serial ports of this machine."),
