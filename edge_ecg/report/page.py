@@ -13,7 +13,7 @@ from edge_ecg.errors import UsageError
 from edge_ecg.report import strips
 from edge_ecg.report.svg import COLOUR_S, COLOUR_V, RHYTHM_COLOURS, SIGNAL_COLOURS, day_chart, pair_chart
 from edge_ecg.report.text import labelled_by, title
-from edge_ecg.report.words import KINDS, clock, lasting, number, percent, zone_text
+from edge_ecg.report.words import KINDS, clock, lasting, number, percent, spelled, zone_text
 from edge_ecg.summary import LABELS, Ectopy, Episode, Figures, Pattern, Summary
 
 __all__ = ["page", "write_page"]
@@ -26,23 +26,28 @@ _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;color:#22303f;background:#fff;margin:0 auto;padding:16px;max-width:900px}
 h1{font-size:1.5em;margin:.2em 0}h2{font-size:1.15em;margin:1.8em 0 .5em}p{margin:.4em 0}
 .warn{border-left:4px solid #c0392b;padding:.3em .7em;background:#fdf3f2}.quiet{color:#5f6b78;font-size:.9em}
-.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(135px,1fr));gap:8px;margin:1em 0}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:8px;margin:1em 0}
 .cards div{border:1px solid #dcdce3;border-radius:6px;padding:8px 10px}.cards b{display:block;font-size:1.35em}
 .cards span{color:#5f6b78;font-size:.87em}
-.wide{overflow-x:auto}.wide>svg{min-width:520px}svg{width:100%;height:auto;display:block;font:11px system-ui,sans-serif}
+.wide{overflow-x:auto}svg{width:100%;height:auto;display:block;font:11px system-ui,sans-serif}
 svg text{fill:#5f6b78}.pairs svg{max-width:360px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:3px 8px;text-align:right;border-bottom:1px solid #e8e8ee;white-space:nowrap}
-th{color:#5f6b78;font-weight:600;font-size:.87em}th:first-child,td:first-child,.left{text-align:left}
+th{white-space:normal;vertical-align:bottom;color:#5f6b78;font-weight:600;font-size:.87em}th:first-child,td:first-child,
+.left td:nth-child(2),.left th:nth-child(2){text-align:left}
 .key{display:flex;flex-wrap:wrap;gap:4px 14px;font-size:.87em;color:#5f6b78;margin:.4em 0}
 .key i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:5px}
 figure{margin:1em 0;break-inside:avoid}figcaption{font-size:.92em;margin-bottom:2px}
-.strip{font:3.6px system-ui,sans-serif;font-weight:600;max-width:175mm}.strip text{fill:inherit}
+.strip{font:3.6px system-ui,sans-serif;font-weight:600;max-width:175mm}
+.strip text{fill:#333}.strip .V{fill:#c0392b}.strip .S{fill:#2f6fb3}.strip .reject{fill:#aaa}
 .paper{fill:#fff9f7}.small{stroke:#f7dcd6;stroke-width:.12;fill:none}.large{stroke:#eab5aa;stroke-width:.2;fill:none}
 .trace{stroke:#1c1c22;stroke-width:28;stroke-linejoin:round;fill:none}
 footer{margin-top:2em;border-top:1px solid #dcdce3;padding-top:.6em}
+.wraps td,.hours td:last-child{white-space:normal}.hours td:last-child{min-width:110px}
+@media (max-width:520px){.cards{grid-template-columns:repeat(3,1fr);gap:5px}.cards div{padding:6px}
+.day{font-size:17px}.day .odd{display:none}th,td{padding:3px 5px}}
 @page{size:A4;margin:14mm}
-@media print{body{padding:0;max-width:none;font-size:10.5pt}.strip{width:175mm}tr,.cards div{break-inside:avoid}
+@media print{body{padding:0;max-width:none;font-size:9.5pt}.hours th,.hours td{padding:2px 4px}.strip{width:175mm}tr,.cards div{break-inside:avoid}
 .wide{overflow:visible}h2{break-after:avoid}}
 """
 
@@ -78,7 +83,7 @@ def page(day: Day, summary: Summary) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>ECG summary {name}</title><style>{_STYLE}</style></head><body>",
         f"<h1>ECG summary: {name}</h1>",
-        f'<p class="quiet">From {escape(_span(day))}; {escape(zone_text(window))}. Labelled '
+        f'<p class="quiet">{escape(_span(day))}; {escape(zone_text(window))}. Labelled '
         f"{escape(labelled_by(day))}, by edge-ecg {__version__}.</p>",
         '<p class="warn"><b>Research software, not a medical device.</b> Labels of a program from one lead, that '
         "nobody has looked over: they miss beats and call some wrong.</p>",
@@ -92,15 +97,15 @@ def page(day: Day, summary: Summary) -> str:
         "<h2>Ectopic beats</h2>",
         _ectopy_table(day, figures),
         f"<p>{escape(_pattern_text(figures))}</p>",
+        *_strips(day, summary),
         "<h2>Hour by hour</h2>",
         _hour_table(day, summary),
-        "<h2>Episodes</h2>",
-        _episode_table(day, summary),
-        *_strips(day, summary),
         "<h2>Each R-R interval and the next</h2>",
         f'<div class="pairs">{pair_chart(summary)}</div>',
-        '<p class="quiet">The interval after upon the interval before; darker: more often. Behind a pause, a gap or '
-        "noise a new pair begins.</p>",
+        '<p class="quiet">Across: an interval; up: the one after it; darker: more often. A regular rhythm is one '
+        "cloud, an early beat and the rest behind it leave it.</p>",
+        "<h2>Episodes</h2>",
+        _episode_table(day, summary),
         "<footer>",
         f'<p class="quiet">{escape(_counted(figures))} Each figure and its rule: docs/summary.md. '
         f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by edge-ecg {__version__}. "
@@ -113,7 +118,7 @@ def _span(day: Day) -> str:
     begin, end = day.labels.recorded.begin_s, day.labels.recorded.end_s
     length_s = day.window.end_s - day.window.begin_s
     first, last = max(0.0, float(begin[0])), min(length_s, float(end[-1]))
-    return f"{clock(day.window, first)} to {clock(day.window, last)}"
+    return f"Recorded {clock(day.window, first)} to {clock(day.window, last - 1.0)}"
 
 
 def _cards(day: Day, figures: Figures) -> str:
@@ -149,32 +154,34 @@ def _key(colours: dict[str, str]) -> str:
     return f'<div class="key">{items}</div>' if items else ""
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]], look: str = "wide") -> str:
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="{look}"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _ectopy_table(day: Day, figures: Figures) -> str:
     def run(episode: Episode | None) -> str:
         if episode is None:
             return "–"
-        return f"{episode.n_beats} beats, {number(episode.bpm)}/min, {clock(day.window, episode.begin_s)}"
+        return f"{clock(day.window, episode.begin_s)}: {episode.n_beats} beats, {number(episode.bpm)}/min"
 
-    def row(name: str, e: Ectopy) -> list[str]:
-        numbers = [f"{n:,}" for n in (e.n_beats, e.n_single, e.n_couplets, e.n_triplets, e.n_runs)]
-        shares = [number(e.percent, 1), number(e.per_hour, 1)]
-        return [name, numbers[0], *shares, *numbers[1:], run(e.longest), run(e.fastest)]
+    def column(e: Ectopy) -> list[str]:
+        counts = [f"{n:,}" for n in (e.n_single, e.n_couplets, e.n_triplets, e.n_runs, e.n_in_runs)]
+        shares = [f"{number(e.percent, 1)} %", number(e.per_hour, 1)]
+        return [f"{e.n_beats:,}", *shares, *counts, run(e.longest), run(e.fastest)]
 
-    head = ("", "beats", "%", "an hour", "single", "couplets", "triplets", "runs", "longest run", "fastest run")
-    return _table(head, [row("V", figures.v), row("S", figures.s)])
+    names = ["beats", "of all counted", "by readable hour", "single", "couplets", "triplets"]
+    names += ["runs of three and more", "beats in runs", "longest run", "fastest run"]
+    rows = zip(names, column(figures.v), column(figures.s), strict=True)
+    return _table(("", "V", "S"), rows, "wide wraps")
 
 
 def _pattern_text(figures: Figures) -> str:
     def told(name: str, pattern: Pattern) -> str:
         if not pattern.n_episodes:
             return f"no {name}"
-        return f"{name} {pattern.n_episodes:,} times, {lasting(pattern.length_s)} in all"
+        return f"{name} {spelled(pattern.n_episodes, 'time')}, {lasting(pattern.length_s)} in all"
 
     return f"{told('bigeminy', figures.bigeminy)}; {told('trigeminy', figures.trigeminy)}.".capitalize()
 
@@ -197,7 +204,7 @@ def _hour_table(day: Day, summary: Summary) -> str:
                 ]
             )
     head = ("from", "readable", "beats", "mean", "min", "max", "V", "V couplets", "V runs", "S", "S runs", "pauses")
-    return _table((*head, "rhythm"), rows)
+    return _table((*head, "rhythm"), rows, "wide hours")
 
 
 def _episode_table(day: Day, summary: Summary) -> str:
@@ -216,7 +223,7 @@ def _episode_table(day: Day, summary: Summary) -> str:
     ]
     more = len(summary.episodes) - len(shown)
     text = f'<p class="quiet">{more:,} smaller ones are not listed; --json has them all.</p>' if more else ""
-    return _table(("at", "what", "length", "beats", "a minute"), rows) + text
+    return _table(("at", "what", "length", "beats", "a minute"), rows, "wide left") + text
 
 
 def _largest(episodes: tuple[Episode, ...]) -> list[Episode]:

@@ -23,7 +23,6 @@ STRIP_S = 7.0
 BEFORE_S = 1.5
 MM_PER_S, MM_PER_MV = 25.0, 10.0
 _TOP_MM = 6.0
-_LABEL_COLOURS = {"V": "#c0392b", "S": "#2f6fb3"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +100,7 @@ def drawn(strip: Strip) -> str:
     y = np.rint(100.0 * np.clip(above - (samples - middle) * MM_PER_MV, 0.3, height - 0.3))
     labels = "".join(
         f'<text x="{t * MM_PER_S:.1f}" y="{_TOP_MM - 1.5}" text-anchor="middle" '
-        f'fill="{"#999" if rejected else _LABEL_COLOURS.get(label, "#333")}">{escape(label[:1])}</text>'
+        f'class="{"reject" if rejected else escape(label)}">{escape(label[:1])}</text>'
         for t, label, rejected in strip.beats
     )
     return (

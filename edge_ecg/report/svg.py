@@ -26,7 +26,7 @@ X = Callable[[float], float]
 """From seconds of the window to the drawing's units."""
 
 COLOUR_V, COLOUR_S = "#c0392b", "#2f6fb3"
-_LEFT, _RIGHT, _WIDTH = 40.0, 6.0, 640.0
+_LEFT, _RIGHT, _WIDTH = 48.0, 6.0, 640.0
 _SHADES = ("#d6e4f2", "#9dc0e2", "#4f8ac4", "#1b4f8a")
 
 
@@ -38,13 +38,15 @@ def day_chart(window: Window, summary: Summary) -> str:
     def x(t_s: float) -> float:
         return _LEFT + t_s * scale
 
-    rate, rate_top, rate_high = _rates(summary, x), 14.0, 120.0
-    bars_top, bars_high = rate_top + rate_high + 24.0, 70.0
-    signal_top = bars_top + bars_high + 20.0
+    rate, rate_top, rate_high = _rates(summary, x), 18.0, 120.0
+    bars_top, bars_high = rate_top + rate_high + 30.0, 70.0
+    signal_top = bars_top + bars_high + 22.0
     rhythm_top = signal_top + 30.0
     bottom = rhythm_top + 14.0
     ticks = _ticks(length_s)
-    parts = [f'<svg viewBox="0 0 {_WIDTH:.0f} {bottom + 20:.0f}" role="img" aria-label="The day over time">']
+    parts = [
+        f'<svg class="day" viewBox="0 0 {_WIDTH:.0f} {bottom + 20:.0f}" role="img" aria-label="The day over time">'
+    ]
     parts += [_line(x(t), rate_top, x(t), bottom, "#e4e4ea") for t in ticks]
     parts += _rate_panel(rate, rate_top, rate_high)
     parts += _bar_panel(summary, x, bars_top, bars_high)
@@ -55,8 +57,10 @@ def day_chart(window: Window, summary: Summary) -> str:
     parts.append(_text(_LEFT, rhythm_top - 3, "rhythm"))
     for state, colour in RHYTHM_COLOURS.items():
         parts += _band(summary.rhythm[state], x, rhythm_top, colour, scale)
-    for t in ticks:
-        parts.append(_text(min(x(t), _WIDTH - 16), bottom + 14, clock(window, t, seconds=False)[-5:], "middle"))
+    for k, t in enumerate(ticks):
+        at, anchor = (x(t), "middle") if x(t) < _WIDTH - 20.0 else (_WIDTH - 2.0, "end")
+        text = _text(at, bottom + 14, clock(window, t, seconds=False)[-5:], anchor)
+        parts.append(text.replace("<text", '<text class="odd"') if k % 2 else text)
     return "".join([*parts, "</svg>"])
 
 
@@ -81,7 +85,7 @@ def pair_chart(summary: Summary) -> str:
         for k, colour in enumerate(_SHADES):
             rows, columns = np.nonzero((counts > 0) & (shade == k))
             cells = "".join(
-                f"M{left + size * c:g} {top + side - size * (r + 1):g}h2v2h-2z"
+                f"M{left + size * r:g} {top + side - size * (c + 1):g}h2v2h-2z"
                 for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
             )
             parts.append(f'<path d="{cells}" fill="{colour}"/>')
@@ -108,7 +112,7 @@ def _rate_panel(pieces: list[list[tuple[float, float]]], top: float, high: float
         return float(top + high * (high_bpm - bpm) / (high_bpm - low_bpm))
 
     step = 20.0 if high_bpm - low_bpm <= 120.0 else 40.0
-    parts = [_text(_LEFT, top - 4, "heart rate, a minute")]
+    parts = [_text(_LEFT, top - 7, "heart rate, a minute")]
     for bpm in np.arange(low_bpm, high_bpm + 1.0, step).tolist():
         parts.append(_line(_LEFT, y(bpm), _WIDTH - _RIGHT, y(bpm), "#e4e4ea"))
         parts.append(_text(_LEFT - 4, y(bpm) + 4, f"{bpm:.0f}", "end"))
@@ -122,7 +126,7 @@ def _rate_panel(pieces: list[list[tuple[float, float]]], top: float, high: float
 
 def _bar_panel(summary: Summary, x: X, top: float, high: float) -> list[str]:
     most = max([hour.v.n_beats for hour in summary.hours] + [hour.s.n_beats for hour in summary.hours] + [1])
-    parts = [_text(_LEFT, top - 4, "ectopic beats, each hour")]
+    parts = [_text(_LEFT, top - 7, "ectopic beats, each hour")]
     parts += [_text(_LEFT - 4, top + 8, f"{most:,}", "end"), _text(_LEFT - 4, top + high, "0", "end")]
     parts.append(_line(_LEFT, top + high, _WIDTH - _RIGHT, top + high, "#c9c9d1"))
     for hour in summary.hours:

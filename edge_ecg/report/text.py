@@ -87,7 +87,7 @@ def pattern_text(name: str, pattern: Pattern) -> str:
     """Bigeminy or trigeminy in one clause."""
     if not pattern.n_episodes:
         return f"no {name}"
-    return f"{name} {pattern.n_episodes} times, {lasting(pattern.length_s)} in all"
+    return f"{name} {spelled(pattern.n_episodes, 'time')}, {lasting(pattern.length_s)} in all"
 
 
 def _table(window: Window, hours: tuple[Figures, ...]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from types import MappingProxyType
 
 from edge_ecg.day import Window
@@ -43,9 +42,10 @@ def zone_text(window: Window) -> str:
     if not window.has_clock:
         return "times since the first sample (its clock is not known)"
     ends = [window.moment(t_s) for t_s in (0.0, window.end_s - window.begin_s)]
-    names = list(dict.fromkeys(f"{end.tzname()} (UTC{end:%z})" for end in ends))
-    if ends[0].tzinfo is UTC:
+    names = [f"{end.tzname()} (UTC{offset[:3]}:{offset[3:5]})" for end in ends if (offset := f"{end:%z}")]
+    if all(end.tzname() == "UTC" for end in ends):
         names = ["UTC"]
+    names = list(dict.fromkeys(names))
     return f"times in {', then '.join(names)}"
 
 
