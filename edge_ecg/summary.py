@@ -438,7 +438,7 @@ class _Count:
 
 def _states(labels: DayLabels, recorded: Spans) -> dict[str, Spans]:
     """Where each state holds; what no change names is `UNKNOWN`."""
-    ends = np.append(labels.rhythm_s[1:], np.inf).tolist()
+    ends = [*labels.rhythm_s[1:].tolist(), np.inf][: len(labels.rhythm)]
     pairs: dict[str, list[tuple[float, float]]] = {state: [] for state in STATES}
     for begin, end, state in zip(labels.rhythm_s.tolist(), ends, labels.rhythm, strict=True):
         pairs[state if state in pairs else UNKNOWN].append((begin, end))

@@ -47,7 +47,8 @@ footer{margin-top:2em;border-top:1px solid #dcdce3;padding-top:.6em}
 @media (max-width:520px){.cards{grid-template-columns:repeat(3,1fr);gap:5px}.cards div{padding:6px}
 .day{font-size:17px}.day .odd{display:none}th,td{padding:3px 5px}}
 @page{size:A4;margin:14mm}
-@media print{body{padding:0;max-width:none;font-size:9.5pt}.hours th,.hours td{padding:2px 4px}.strip{width:175mm}tr,.cards div{break-inside:avoid}
+@media print{body{padding:0;max-width:none;font-size:9.5pt;print-color-adjust:exact}
+.hours th,.hours td{padding:2px 4px}.strip{width:175mm}tr,.cards div{break-inside:avoid}
 .wide{overflow:visible}h2{break-after:avoid}}
 """
 
