@@ -115,7 +115,7 @@ def tracks_of_lines(path: Path) -> tuple[list[Track], list[str]]:
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}", _HINT) from None
     tracks = [stream.track() for stream in streams if stream.first_s <= stream.last_s]
-    notes = [f"{n_bad} lines of {path} are none of ours, or cut short, and left out"] if n_bad else []
+    notes = [f"{n_bad} line{'s' * (n_bad > 1)} of {path} left out: none of ours, or cut short"] if n_bad else []
     if not tracks:
         raise DataError(f"{path} holds no line of a beat or of anything else", _HINT)
     timed = [track for track in tracks if track.start_utc_s is not None]
