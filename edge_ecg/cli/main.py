@@ -40,6 +40,7 @@ COMMANDS = {
     "daemon": Entry("edge_ecg.cli.daemon:daemon", "Label beats as a service: waits, records, serves a page."),
     "top": Entry("edge_ecg.cli.top:top", "Watch a running daemon in the terminal."),
     "replay": Entry("edge_ecg.cli.replay:replay", "Label the beats of a recording."),
+    "report": Entry("edge_ecg.cli.day_report:report", "Sum up a day of recordings: rates, ectopic beats, pauses."),
     "simulate": Entry("edge_ecg.cli.simulate:simulate", "Play a board on a virtual serial port."),
     "capture": Entry("edge_ecg.cli.capture:capture", "Keep what a board sends, byte for byte, to replay it."),
     "export": Entry("edge_ecg.cli.export:export", "Write a recording as EDF+ or CSV."),

@@ -18,7 +18,7 @@ from edge_ecg.errors import DataError
 from edge_ecg.io.header import FORMAT_BITS, RecordHeader, SignalSpec, format_header, read_header, record_stem
 from edge_ecg.leads import pick_lead
 
-__all__ = ["INVALID_COUNT", "Record", "read_record", "write_record"]
+__all__ = ["INVALID_COUNT", "Record", "length_of", "read_part", "read_record", "write_record"]
 
 INVALID_COUNT = {"16": -32768, "61": -32768, "80": -128, "212": -2048}
 """The count that means "no sample here", by format (the formats that are read)."""
@@ -87,9 +87,7 @@ def read_record(path: str | Path) -> Record:
     header = read_header(path)
     folder = record_stem(path).parent
     header, problems = _without_missing_files(header, folder)
-    columns: dict[str, list[int]] = {}
-    for column, signal in enumerate(header.signals):
-        columns.setdefault(signal.file_name, []).append(column)
+    columns = _by_file(header)
     parts = []
     for name, members in columns.items():
         counts, problem = _read_file(folder / name, [header.signals[k] for k in members], header.n_samples)
@@ -111,6 +109,59 @@ def read_record(path: str | Path) -> Record:
     return Record(header, counts, "; ".join(problems) if problems else None)
 
 
+def read_part(path: str | Path, begin: int, end: int) -> Record:
+    """Read the samples from ``begin`` to before ``end``, as far as they are there, and nothing else of the files.
+
+    Neither the length of the files nor their checksums are looked at.
+
+    Raises
+    ------
+    DataError
+        As `read_record`, but for a part beyond the end: that has no sample.
+    """
+    header, _ = _without_missing_files(read_header(path), record_stem(path).parent)
+    begin = max(begin, 0)
+    even = begin - begin % 2  # two samples of format 212 share a byte
+    n_wanted = max((end if header.n_samples is None else min(end, header.n_samples)) - even, 0)
+    columns = _by_file(header)
+    parts: dict[int, NDArray[np.int32]] = {}
+    for name, members in columns.items():
+        fmt, offset = _layout(record_stem(path).parent / name, [header.signals[k] for k in members])
+        width = len(members)
+        try:
+            with (record_stem(path).parent / name).open("rb") as stream:
+                stream.seek(offset + _bytes_of(fmt, even * width))
+                data = stream.read(_bytes_of(fmt, n_wanted * width))
+        except (OSError, ValueError, OverflowError) as error:
+            raise DataError(f"cannot read a part of {name}: {error}", "Check the path and its permissions") from None
+        n_read = _samples_in(fmt, len(data)) // width
+        counts = _decode(fmt, data[: _bytes_of(fmt, n_read * width)], n_read * width).reshape(n_read, width)
+        parts |= {column: counts[begin - even :, k] for k, column in enumerate(members)}
+    n_held = min(len(part) for part in parts.values())
+    counts = np.stack([parts[k][:n_held] for k in range(len(header.signals))], axis=1)
+    counts.flags.writeable = False
+    return Record(header, counts)
+
+
+def length_of(path: str | Path, header: RecordHeader) -> int:
+    """Samples of each signal that a record's files hold and its header does not deny; reads none.
+
+    Raises
+    ------
+    DataError
+        A format that is not read, or a file that is not there.
+    """
+    header, problems = _without_missing_files(header, record_stem(path).parent)
+    if problems:
+        raise DataError(problems[0])
+    lengths = [] if header.n_samples is None else [header.n_samples]
+    for name, members in _by_file(header).items():
+        file = record_stem(path).parent / name
+        fmt, offset = _layout(file, [header.signals[k] for k in members])
+        lengths.append(_samples_in(fmt, max(file.stat().st_size - offset, 0)) // len(members))
+    return min(lengths)
+
+
 def _without_missing_files(header: RecordHeader, folder: Path) -> tuple[RecordHeader, list[str]]:
     """The header of what can be read, and a line for each signal file that is not there."""
     names = dict.fromkeys(signal.file_name for signal in header.signals)
@@ -127,6 +178,29 @@ def _without_missing_files(header: RecordHeader, folder: Path) -> tuple[RecordHe
     return replace(header, signals=kept), problems
 
 
+def _by_file(header: RecordHeader) -> dict[str, list[int]]:
+    """Which columns each file holds."""
+    columns: dict[str, list[int]] = {}
+    for column, signal in enumerate(header.signals):
+        columns.setdefault(signal.file_name, []).append(column)
+    return columns
+
+
+def _layout(file: Path, signals: list[SignalSpec]) -> tuple[str, int]:
+    """Format and offset that all signals of a file have."""
+    fmt, offset = signals[0].fmt, signals[0].byte_offset
+    if any((signal.fmt, signal.byte_offset) != (fmt, offset) for signal in signals):
+        raise DataError(
+            f"the header gives several formats or offsets for the one file {file}", "Mend the header"
+        )
+    if fmt not in INVALID_COUNT:
+        raise DataError(
+            f"{file} is in format {fmt}; read are {', '.join(INVALID_COUNT)}",
+            "Rewrite the record in format 16 with WFDB's `xform`",
+        )
+    return fmt, offset
+
+
 def _exists(file: Path) -> bool:
     try:
         return file.exists()
@@ -138,16 +212,8 @@ def _read_file(
     file: Path, signals: list[SignalSpec], n_expected: int | None
 ) -> tuple[NDArray[np.int32], str | None]:
     """Frames of one signal file, ``(n, len(signals))``, and what is wrong with its size."""
-    fmt, offset, width = signals[0].fmt, signals[0].byte_offset, len(signals)
-    if any((signal.fmt, signal.byte_offset) != (fmt, offset) for signal in signals):
-        raise DataError(
-            f"the header gives several formats or offsets for the one file {file}", "Mend the header"
-        )
-    if fmt not in INVALID_COUNT:
-        raise DataError(
-            f"{file} is in format {fmt}; read are {', '.join(INVALID_COUNT)}",
-            "Rewrite the record in format 16 with WFDB's `xform`",
-        )
+    fmt, offset = _layout(file, signals)
+    width = len(signals)
     try:
         with file.open("rb") as stream:
             n_bytes = max(os.fstat(stream.fileno()).st_size - offset, 0)

@@ -1,0 +1,1 @@
+"""A day's figures for people and programs: text, JSON, a page."""
