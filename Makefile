@@ -1,7 +1,7 @@
 # `make` alone lists the targets. PYTHON=python3.13 chooses another interpreter for the environment.
 PYTHON ?= python3
 FUZZ_RUNS ?= 20
-MINUTES ?= 10
+MINUTES ?= 24
 MEGABYTES ?= 100
 SECONDS ?= 30
 OUTAGES ?= 100
@@ -18,7 +18,7 @@ FULL    := $(VENV)/stamp-full
 PEERS   := .venv-peers/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench detectors fuzz fuzz-coverage link soak kill-loop firmware release ci-deps page clean
+.PHONY: help demo test lint types unit bench detectors fuzz fuzz-coverage link soak daemon-cost kill-loop firmware release ci-deps page clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -62,8 +62,11 @@ link: $(FULL) ## the serial link: a cable pulled OUTAGES=100 times, and its shar
 page: $(FULL) ## the live page for SECONDS=30 with a viewer: its share of a core
 	$(BIN)/python -m benchmarks.page_cost --seconds $(SECONDS)
 
-soak: $(FULL) ## the whole chain for MINUTES=10 at 60 x: memory, threads, files, lost samples
+soak: $(FULL) ## the daemon with all outputs on a bad cable, MINUTES=24 at 60 x: memory, threads, files, lost samples
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+daemon-cost: $(FULL) ## the daemon in real time for two minutes: its share of a core, memory, delays
+	$(BIN)/python -m benchmarks.daemon_cost
 
 kill-loop: $(FULL) ## the recording, killed KILLS=200 times: every record reads, a second at most is lost
 	$(BIN)/python -m benchmarks.kill_loop --times $(KILLS)

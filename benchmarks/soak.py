@@ -48,7 +48,7 @@ def soak(minutes: float, speed: float, seed: int) -> dict[str, Any]:
             begun_s = time.monotonic()
             daemon.until(lambda: sum(daemon.metric("edge_ecg_beats_total").values()) > 10, "a beat")
             # A tenth of the time, and no less than what fills every ring, queue and page.
-            time.sleep(max(20.0, 6.0 * minutes))
+            time.sleep(max(30.0, 6.0 * minutes))
             warm = daemon.footprint()
             most = dict(warm)
             while time.monotonic() < begun_s + 60.0 * minutes:
