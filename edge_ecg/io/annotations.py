@@ -262,10 +262,21 @@ def encode_annotations(annotations: Annotations) -> bytes:
 
 
 class AnnotationEncoder:
-    """Gives the bytes of one annotation after the other; a file of them is ended by `END_MARK`."""
+    """Gives the bytes of one annotation after the other; a file of them is ended by `END_MARK`.
 
-    def __init__(self) -> None:
-        self._sample = self._chan = self._num = 0
+    Parameters
+    ----------
+    after
+        What the last annotation said: sample, chan, num. Zeros at the begin of a file.
+    """
+
+    def __init__(self, after: tuple[int, int, int] = (0, 0, 0)) -> None:
+        self._sample, self._chan, self._num = after
+
+    @property
+    def after(self) -> tuple[int, int, int]:
+        """What the last annotation said."""
+        return self._sample, self._chan, self._num
 
     def encode(self, sample: int, symbol: str, subtype: int = 0, chan: int = 0, num: int = 0, aux: str = "") -> bytes:
         """Bytes of the next annotation: an even number. It may lie before the last one.

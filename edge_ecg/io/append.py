@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,9 @@ ANNOTATOR = "edge"
 SUFFIXES = (".hea", ".dat", f".{ANNOTATOR}")
 """The files of a record."""
 _SUM_FRAMES = 1 << 20
+_TAIL = 256
+"""A late annotation finds its place among so many."""
+_Row = tuple[int, str, int, int, int, str]
 
 
 class RecordAppender:
@@ -71,7 +75,8 @@ class RecordAppender:
         self._sums = np.zeros(counts.shape[1], np.int64)
         self._encoder = AnnotationEncoder()
         self._end = 0
-        self._last = 0
+        # The last annotations: where each begins, what stood before it, and what it says.
+        self._tail: deque[tuple[int, tuple[int, int, int], _Row]] = deque(maxlen=_TAIL)
         self._in_order = True
         self._torn = False
         self._dirty = True
@@ -81,7 +86,7 @@ class RecordAppender:
             fcntl.flock(self._dat, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._ann = os.open(_beside(stem, f".{ANNOTATOR}"), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
             self.append(counts)
-            self._put(END_MARK)
+            self._put(END_MARK, 0)
             self.sync()  # before the header: what has one can be read, whatever comes
             write_whole(_beside(stem, ".hea"), format_header(header).encode())
         except BaseException:
@@ -101,14 +106,27 @@ class RecordAppender:
         self.n_samples += len(counts)
 
     def annotate(self, sample: int, symbol: str, subtype: int = 0, chan: int = 0, num: int = 0, aux: str = "") -> None:
-        """Append one annotation, as `edge_ecg.io.Annotations` has them. After an `OSError` as `append`."""
-        self._in_order &= sample >= self._last
-        self._last = sample
-        data = self._encoder.encode(sample, symbol, subtype, chan, num, aux)
+        """Add one annotation, as `edge_ecg.io.Annotations` has them. After an `OSError` as `append`.
+
+        One that is late is put in its place, and what follows it written anew.
+        """
+        later: list[_Row] = []
+        begin, after = self._end, self._encoder.after
+        while self._tail and self._tail[-1][2][0] > sample:
+            begin, after, row = self._tail.pop()
+            later.append(row)
+        self._in_order &= sample >= after[0]
+        self._encoder = AnnotationEncoder(after)
+        data = bytearray()
+        for row in ((sample, symbol, subtype, chan, num, aux), *reversed(later)):
+            self._tail.append((begin + len(data), self._encoder.after, row))
+            data += self._encoder.encode(*row)
         self._dirty = self._torn = True
-        self._put(data + END_MARK)
+        self._put(bytes(data) + END_MARK, begin)
+        if begin + len(data) < self._end:  # two short steps may take less than a long one
+            os.ftruncate(self._ann, begin + len(data) + len(END_MARK))
         self._torn = False
-        self._end += len(data)
+        self._end = begin + len(data)
 
     def sync(self) -> None:
         """Bring all to the disk; nothing to do when nothing came."""
@@ -118,7 +136,7 @@ class RecordAppender:
             self._dirty = False
 
     def finish(self) -> None:
-        """Complete the header, put the annotations in order and close.
+        """Complete the header and close.
 
         On `OSError` the record is closed as it is, and `mend_record` can do it later.
         """
@@ -133,8 +151,7 @@ class RecordAppender:
         finally:
             self._close()
 
-    def _put(self, data: bytes) -> None:
-        at = self._end
+    def _put(self, data: bytes, at: int) -> None:
         while data:
             n_written = os.pwrite(self._ann, data, at)
             data, at = data[n_written:], at + n_written

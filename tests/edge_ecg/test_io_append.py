@@ -26,6 +26,7 @@ MARKS = [
     (1502, '"', 0, 0, 71, "gap of 7 samples"),
     (2999, "F", 0, 1, 100, ""),
 ]
+IN_ORDER = sorted(MARKS, key=lambda mark: mark[0])
 
 
 def header(stem: Path) -> RecordHeader:
@@ -64,7 +65,7 @@ def test_a_record_reads_while_it_grows(tmp_path: Path) -> None:
         mine = read_record(stem)
         assert np.array_equal(mine.counts, COUNTS[:n])
         assert (mine.problem, mine.header.base_datetime, mine.header.fs_hz) == (None, START, 249.97)
-        assert rows(stem) == as_rows(read_annotations(stem, "edge")) == MARKS
+        assert rows(stem) == as_rows(read_annotations(stem, "edge")) == IN_ORDER
         assert read_annotations(stem, "edge").problem is None
         if n == 1000:
             record.append(COUNTS[1000:1125])
@@ -89,8 +90,7 @@ def test_a_finished_record_says_all(tmp_path: Path) -> None:
     assert theirs.init_value == COUNTS[0].tolist()
     assert [told % 65536 for told in theirs.checksum] == [held % 65536 for held in theirs.calc_checksum()]
     assert (mine.problem, mine.header.base_datetime, mine.header.n_samples) == (None, START, 3000)
-    in_order = sorted(MARKS, key=lambda mark: mark[0])
-    assert rows(stem) == as_rows(read_annotations(stem, "edge")) == in_order
+    assert rows(stem) == as_rows(read_annotations(stem, "edge")) == IN_ORDER
 
 
 def test_a_record_is_not_begun_twice(tmp_path: Path) -> None:
@@ -138,12 +138,12 @@ def test_cut_at_any_byte_it_reads_and_can_be_mended(left: Path, tmp_path_factory
         found = as_rows(read_annotations(stem, "edge"))
     except DataError:  # not one of them left
         found = []
-    known = [mark[:2] for mark in MARKS[: len(found)]]
+    known = [mark[:2] for mark in IN_ORDER[: len(found)]]
     assert [mark[:2] for mark in found] == known
-    assert found[:-1] == MARKS[: len(found)][:-1]  # the last may lack what stood behind it
+    assert found[:-1] == IN_ORDER[: len(found)][:-1]  # the last may lack what stood behind it
 
     assert mend_record(stem)
-    kept = sorted((mark for mark in found if mark[0] < n), key=lambda mark: mark[0])
+    kept = [mark for mark in found if mark[0] < n]
     assert rows(stem) == as_rows(read_annotations(stem, "edge")) == kept
     assert (signal(stem).sig_len, signal(stem).base_datetime) == (n, START)
     assert np.array_equal(signal(stem).d_signal, COUNTS[:n])
@@ -161,7 +161,34 @@ def test_every_length_of_the_annotations_gives_those_before_it(left: Path, tmp_p
     for at in range(2, len(held)):
         stem.with_suffix(".edge").write_bytes(held[:at])
         found = as_rows(read_annotations(stem, "edge")) if at > 7 else []
-        assert [mark[:2] for mark in found] == [mark[:2] for mark in MARKS[: len(found)]]
+        assert [mark[:2] for mark in found] == [mark[:2] for mark in IN_ORDER[: len(found)]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 200_000), st.sampled_from("NV~+"), st.integers(0, 100)), max_size=25))
+def test_late_annotations_find_their_place_at_once(tmp_path_factory, marks) -> None:
+    stem = tmp_path_factory.mktemp("late") / "r_1"
+    record = grown(stem, 250, [])
+    marks = [(at, symbol, 0, num % 2, num, "(N" if symbol == "+" else "") for at, symbol, num in marks]
+    for k, mark in enumerate(marks, start=1):
+        record.annotate(*mark)
+        found = read_annotations(stem, "edge")
+        assert found.problem is None
+        assert as_rows(found) == sorted(marks[:k], key=lambda mark: mark[0])
+    if marks:
+        assert rows(stem) == as_rows(found)
+    abandoned(record)
+
+
+def test_one_that_is_very_late_finds_its_place_at_the_end(tmp_path: Path) -> None:
+    stem = tmp_path / "r_1"
+    beats = [(at, "N", 0, 0, 0, "") for at in range(10, 2950, 5)]
+    record = grown(stem, marks=beats)
+    record.annotate(3, "+", aux="(AFIB")
+    assert [row[0] for row in rows(stem)].index(3) > 300
+    record.finish()
+    assert rows(stem) == as_rows(read_annotations(stem, "edge")) == [(3, "+", 0, 0, 0, "(AFIB"), *beats]
+    assert read_record(stem).problem is None
 
 
 def test_a_record_without_a_sample_goes(tmp_path: Path) -> None:
@@ -174,7 +201,7 @@ def test_a_record_without_a_sample_goes(tmp_path: Path) -> None:
 
 def test_what_still_grows_is_not_mended(tmp_path: Path) -> None:
     stem = tmp_path / "r_1"
-    record = grown(stem, 1000)
+    record = grown(stem, 1000, MARKS[:2])
     assert is_growing(stem)
     assert not mend_record(stem)
     record.append(COUNTS[1000:1100])
