@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,8 +106,8 @@ def days_in(folder: Path) -> list[str]:
 
 
 def _names_about(window: Window) -> list[str]:
-    """The folders that may hold records of it: they are named in UTC, and a record may last over midnight."""
-    first = datetime.fromtimestamp(window.begin_s, UTC).date() - timedelta(days=1)
+    """The folders that may hold records of it: days of UTC, and a record ends with its day."""
+    first = datetime.fromtimestamp(window.begin_s, UTC).date()
     last = datetime.fromtimestamp(window.end_s, UTC).date()
     return [date.fromordinal(n).isoformat() for n in range(first.toordinal(), last.toordinal() + 1)]
 

@@ -286,10 +286,8 @@ class _Count:
         self.counts = is_heard & ~labels.is_rejected
         self.follows = np.zeros(len(t_s), np.bool_)
         self.follows[1:] = is_heard[1:] & (stretch[1:] == stretch[:-1]) & (np.diff(t_s) > 0.0) & (labels.rr_s[1:] > 0.0)
-        # A beat that does not count is no neighbour of the one before it or behind it.
-        breaks = ~self.follows | ~self.counts
-        breaks[1:] |= ~self.counts[:-1]
-        self.unbroken = np.cumsum(breaks)
+        # Rises where a chain breaks: before a beat that follows on none, and at one that does not count.
+        self.unbroken = np.cumsum(~self.follows | ~self.counts)
         is_s = (labels.label == "S") & (self.states[AF].which(t_s) < 0)
         is_v = labels.label == "V"
         self.runs = {"V": self._chains(is_v, 1), "S": self._chains(is_s, 1)}

@@ -22,7 +22,7 @@ from edge_ecg.cli.main import run
 from edge_ecg.day import lay, window_of_tracks
 from edge_ecg.day_lines import tracks_of_lines
 from edge_ecg.errors import EdgeEcgError
-from edge_ecg.io import read_part, read_record
+from edge_ecg.io import read_part, read_record, write_record
 from edge_ecg.sources.virtual import EXCERPT
 from edge_ecg.summary import summarise
 
@@ -183,6 +183,18 @@ def test_records_that_overlap_count_once_and_that_is_told(report: Report, tmp_pa
     assert figures["n_pauses"] == 0
 
 
+def test_no_chain_goes_from_one_record_into_another_that_overlaps(report: Report, tmp_path: Path) -> None:
+    write_day_record(tmp_path, NOON, [(t, "V" if t > 111.0 else "N") for t, _ in PLAIN])
+    write_day_record(tmp_path, NOON.replace(minute=1), [(t, "V" if 59.0 < t < 61.5 else "N") for t, _ in PLAIN])
+    v = told(report, "2026-11-23", "--folder", tmp_path)["figures"]["v"]
+    assert (v["n_beats"], v["n_couplets"], v["n_runs"]) == (4, 2, 0)
+
+
+def test_what_was_lost_before_a_record_is_no_gap_in_it(report: Report, tmp_path: Path) -> None:
+    write_day_record(tmp_path, NOON, PLAIN, [(1 / FS_HZ, '"', 0, "gap of 90000 samples")])
+    assert told(report, "2026-11-23", "--folder", tmp_path)["figures"]["readable_s"] == 120.0
+
+
 # What cannot be reported
 
 
@@ -305,6 +317,21 @@ def test_lines_without_a_clock_are_told_by_what_has_passed(report: Report, lines
     assert report("2026-11-23", "--jsonl", lines)[0] == 2
 
 
+def test_marks_in_lines_become_time_that_is_not_read(report: Report, tmp_path: Path) -> None:
+    def line(kind: str, t_s: float, **more: object) -> str:
+        head = {"schema": 1, "type": kind, "stream": "s", "sample": round(t_s * 250), "t_s": t_s, "utc": None}
+        return json.dumps({**head, **more})
+
+    rows = [line("beat", t, label="N", reject=False) for t, _ in PLAIN]
+    rows += [line("quality", 20.0, noisy=True), line("quality", 25.0, noisy=False)]
+    rows += [line("lead_off", 30.0, off=True), line("lead_off", 37.0, off=False)]
+    rows += [line("gap", 44.0, lost_samples=1000, interpolated=False)]
+    rows += [line("gap", 50.0, lost_samples=9, interpolated=True)]
+    (tmp_path / "l.jsonl").write_text("\n".join(rows))
+    figures = told(report, "--jsonl", "l.jsonl")["figures"]
+    assert [round(figures[name], 3) for name in ("noise_s", "lead_off_s", "gap_s")] == [5.0, 7.0, 4.0]
+
+
 def test_runs_that_lines_tell_are_those_of_the_summary(report: Report, lines: Path) -> None:
     rows = [json.loads(line) for line in lines.read_text().splitlines()]
     live = [row for row in rows if row["type"] == "episode" and row["over"] and row["kind"] != "pause"]
@@ -369,3 +396,10 @@ def test_a_part_of_a_record_is_what_the_whole_has_there(begin: int, end: int, tm
     data = tmp_path / f"{EXCERPT.name}.dat"
     data.write_bytes(data.read_bytes()[:3000])
     assert np.array_equal(read_part(tmp_path / EXCERPT.name, 990, 2000).counts, whole.counts[990:1000])
+
+
+@pytest.mark.parametrize("begin", [0, 1, 2, 101])
+def test_a_part_of_one_lead_may_begin_within_a_byte(begin: int, tmp_path: Path) -> None:
+    counts = np.arange(-150, 150)[:, None]
+    write_record(tmp_path / "one", counts, 250.0, ["II"])
+    assert read_part(tmp_path / "one", begin, begin + 7).counts.tolist() == counts[begin : begin + 7].tolist()

@@ -153,6 +153,12 @@ def test_a_minute_needs_half_a_minute_of_intervals() -> None:
     assert np.isfinite(found.minute_bpm).sum() == 1
 
 
+def test_beats_at_one_moment_are_no_run() -> None:
+    beats = day("VVVV")
+    figures = summarise(replace(beats, t_s=np.full(4, 20.0))).day
+    assert (figures.v.n_single, figures.v.n_runs, figures.rate.mean_bpm) == (4, 0, None)
+
+
 def test_pairs_are_of_intervals_that_follow_on_each_other() -> None:
     pairs = summarise(day("NNNN", [0.8, 0.5, 1.21, 9.0])).rr_pairs
     assert pairs.sum() == 2
