@@ -180,6 +180,15 @@ def test_late_annotations_find_their_place_at_once(tmp_path_factory, marks) -> N
     abandoned(record)
 
 
+def test_a_late_annotation_may_make_the_file_shorter(tmp_path: Path) -> None:
+    """A step of 1500 takes six bytes more than one of 700 or 800."""
+    record = grown(tmp_path / "r_1", 250, [(0, "N"), (1500, "N"), (700, "V")])
+    assert [row[:2] for row in rows(tmp_path / "r_1")] == [(0, "N"), (700, "V"), (1500, "N")]
+    assert read_annotations(tmp_path / "r_1", "edge").problem is None
+    assert (tmp_path / "r_1.edge").stat().st_size == 8
+    record.finish()
+
+
 def test_one_that_is_very_late_finds_its_place_at_the_end(tmp_path: Path) -> None:
     stem = tmp_path / "r_1"
     beats = [(at, "N", 0, 0, 0, "") for at in range(10, 2950, 5)]

@@ -216,7 +216,7 @@ def test_a_simulated_day_is_as_long_as_its_wall_time_says(tmp_path: Path) -> Non
 def test_lost_samples_keep_the_time(tmp_path: Path) -> None:
     recording = sink(tmp_path)
     feed(recording, STREAM, [*blocks(0, 600), *blocks(1000, 1500), GapEvent(STREAM, 1000, 400, False)])
-    feed(recording, STREAM, [*blocks(1450, 1700), beat(1200), EpisodeEvent(STREAM, 1300, 1100, "v_run", True, 3, 1.2)])
+    feed(recording, STREAM, [*blocks(1470, 1700), beat(1200), EpisodeEvent(STREAM, 1300, 1100, "v_run", True, 3, 1.2)])
     recording.close()
     assert len(records(tmp_path)) == 1
     held_mv = recorded_mv(records(tmp_path)[0])
