@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_ecg.context.rhythm.watch import AF, ATRIAL, FIBRILLATION, PACED, SINUS, UNKNOWN
+from edge_ecg.context.rhythm.watch import UNKNOWN
 from edge_ecg.day import Marked, Track, Window, day_named, some, window_of_day, window_of_tracks
 from edge_ecg.errors import DataError, UsageError
 from edge_ecg.io import RecordHeader, read_annotations, read_header
+from edge_ecg.io.append import ANNOTATOR
 from edge_ecg.io.signals import length_of
+from edge_ecg.sinks.marks import RHYTHMS
 
 __all__ = ["days_in", "find_day"]
 
@@ -22,14 +24,10 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _RECORD = re.compile(r"(.+?)_[0-9]{6}(?:_[0-9]+)?")
 _SUBJECT = re.compile(r"subject: (.+)")
 _LABELS = re.compile(r"labels: (\S+) \(.*\), lead (.*)")
-_START = re.compile(r"start: ([0-9T:.-]{1,40})Z")
 _GAP = re.compile(r"gap of ([0-9]{1,15}) samples")
 """One that was bridged says more: it interrupts nothing."""
 _REJECTED = 1
-_STATES = {
-    "(N": SINUS, "(AFIB": AF, "(SVTA": ATRIAL, "(VF": FIBRILLATION, "(P": PACED, "(U": UNKNOWN
-}  # fmt: skip
-ANNOTATOR = "edge"
+_STATES = {aux: state for state, aux in RHYTHMS.items()}
 _LAST_UTC_S = 6e10
 
 
@@ -135,19 +133,10 @@ def _found(folders: Iterable[Path], window: Window | None) -> tuple[list[_Found]
 
 
 def _start_utc_s(header: RecordHeader, file: Path) -> float:
-    base = header.base_datetime or _start_of_growing(header)
+    base = header.base_datetime
     if base is None or not 0 <= (start_s := base.replace(tzinfo=UTC).timestamp()) < _LAST_UTC_S:
         raise DataError(f"{file} has no date and time of its first sample")
     return start_s
-
-
-def _start_of_growing(header: RecordHeader) -> datetime | None:
-    """While a record grows, its begin stands in a comment."""
-    told = next((found[1] for comment in header.comments if (found := _START.fullmatch(comment))), None)
-    try:
-        return None if told is None else datetime.fromisoformat(told)
-    except ValueError:
-        return None
 
 
 def _subject(header: RecordHeader, stem: str) -> str | None:
