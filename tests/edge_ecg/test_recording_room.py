@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC
@@ -168,6 +169,9 @@ def test_the_pause_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
         queued.emit(beat(10 * at))
         queued.emit(StateEvent("streaming", "", 0.0))
     assert seen.wait(10.0)
+    until_s = time.monotonic() + 10.0
+    while queued.n_waiting and time.monotonic() < until_s:
+        time.sleep(0.01)
     seen.clear()
     blocked.unlink()
     clock.now_s += 60.0
