@@ -172,8 +172,6 @@ class Daemon:
     def _finish(self) -> None:
         self._stop_asked = True
         self._turn()
-        if self._reloading is not None:
-            self._reloading.join(CLOSE_WITHIN_S)
         self._look()
         self._fan.close(CLOSE_WITHIN_S)
 
@@ -223,35 +221,50 @@ class Daemon:
     def _reload(self) -> None:
         self._notifier.reloading()
         try:
-            new = self._read_settings()
-            self._change(new)
+            self._change(self._read_settings())
         except EdgeEcgError as error:
             self._tell(f"settings  not taken: {error}")
-        self._notifier.ready()
+        except Exception as error:  # what a reload breaks is not the end of the labels
+            self._tell(f"settings  not taken, by a bug ({type(error).__name__}: {error})")
+        finally:
+            self._notifier.ready()
 
     def _change(self, new: Settings) -> None:
         old = self._settings
         changed = [f.name for f in dataclasses.fields(Settings) if getattr(old, f.name) != getattr(new, f.name)]
-        kept = [name for name in changed if name not in RELOADABLE]
-        taken = [name for name in changed if name in RELOADABLE]
-        self._settings = dataclasses.replace(old, **{name: getattr(new, name) for name in taken})
+        taken = []
         for name, section in outputs.OUTPUTS.items():
-            if section in taken:
-                self._change_output(name)
+            # A file of lines is opened again in any case: another may have its name now (logrotate).
+            if section in changed or name == "jsonl" or (name in outputs.wanted(new)) != (name in self._fan.sinks):
+                try:
+                    self._change_output(name, new)
+                except EdgeEcgError as error:
+                    self._tell(f"settings  [{section}] stays as it was: {error}")
+                else:
+                    taken += [section] if section in changed else []
+        self._settings = dataclasses.replace(old, **{section: getattr(new, section) for section in taken})
         self._tell(f"settings  read again: {', '.join(f'[{name}]' for name in taken) or 'nothing'} changed")
+        kept = [name for name in changed if name not in RELOADABLE]
         if kept:
             self._tell(f"settings  {', '.join(f'[{name}]' for name in kept)} need a restart of the daemon")
 
-    def _change_output(self, name: str) -> None:
-        gone = self._fan.take_away(name)
-        if gone is not None:
-            gone.close()
-        if name not in outputs.wanted(self._settings):
-            return
-        try:
-            self._put(name, self._settings)
-        except EdgeEcgError as error:
-            self._say_output(name, "paused", str(error))
+    def _change_output(self, name: str, new: Settings) -> None:
+        """Put a new output in the place of an old one, which goes on when the new one cannot be opened."""
+        before = self._fan.sinks.get(name)
+        if name not in outputs.wanted(new):
+            self._fan.take_away(name)
+        elif name == "web" and before is not None:
+            # Two cannot have one port.
+            before.close()
+            try:
+                self._put(name, new)
+            except EdgeEcgError:
+                self._put(name, self._settings)
+                raise
+        else:
+            self._put(name, new)
+        if before is not None:
+            before.close()
 
 
 class _Outlet:

@@ -54,6 +54,15 @@ _HARDLY_KNOWN = 0.5
 signal, later), and while there may be no beats at all but flutter or fibrillation, or a pacemaker's."""
 
 
+def check_rate(fs_hz: float) -> None:
+    """Raise `SourceError` for a rate at which no beats are found."""
+    if not 100.0 <= fs_hz <= 1000.0:
+        raise SourceError(
+            f"the source runs at {fs_hz:g} Hz; beats are found from 100 to 1000 Hz",
+            "Set another rate on the board, or resample the recording",
+        )
+
+
 class Pipeline:
     """Label the beats of one lead of one stream.
 
@@ -89,11 +98,7 @@ class Pipeline:
         memory: PatientMemory | None = None,
         min_confidence: float = 0.0,
     ) -> None:
-        if not 100.0 <= stream.fs_hz <= 1000.0:
-            raise SourceError(
-                f"the source runs at {stream.fs_hz:g} Hz; beats are found from 100 to 1000 Hz",
-                "Set another rate on the board, or resample the recording",
-            )
+        check_rate(stream.fs_hz)
         self._classifier = classifier
         self._stream = stream
         self._lead = lead

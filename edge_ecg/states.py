@@ -65,7 +65,8 @@ class StateOfDaemon:
             now = ("lead_off", "")
         elif self._noisy:
             now = ("noisy", self._causes)
-        if now[0] == self.state:
+        # Why it waits may change: the port is there now, and another program holds it.
+        if now[0] == self.state and (self.state != "waiting" or now[1] == self.detail):
             return False
         self.state, self.detail = now
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +15,14 @@ from edge_ecg.cli.report import DISCLAIMER, link_line, stats_lines, tell
 from edge_ecg.cli.run import only_port
 from edge_ecg.daemon import Daemon
 from edge_ecg.detector import shipped_nets
+from edge_ecg.errors import SourceError, UsageError
+from edge_ecg.leads import pick_lead
+from edge_ecg.pipeline import check_rate
+from edge_ecg.sdnotify import Notifier
 from edge_ecg.settings import Settings
 from edge_ecg.sources.serial_link import SerialLinkSource
 from edge_ecg.sources.waiting import WaitingSource
+from firmware_bridge.blocks import BoardInfo
 from firmware_bridge.diagnosis import refuse_locked
 
 __all__ = ["daemon"]
@@ -45,22 +51,36 @@ def daemon(config_path: Path | None, port: str | None) -> None:
     click.echo(DISCLAIMER, err=True)
     shipped_nets()  # damaged weights are told before a board is waited for
     classifier = open_model(settings.model.id, "auto", settings.model.operating_point)
-    if settings.link.port is not None:
+    with contextlib.suppress(SourceError):  # no port yet, or several: waited for
         # A second daemon on the port ends before it opens the outputs of the first.
-        refuse_locked(settings.link.port)
-    source = WaitingSource(lambda cancelled: _board(settings, cancelled))
-    served = Daemon(settings, classifier, source, tell=tell, read_settings=read_settings)
+        refuse_locked(settings.link.port or only_port())
+    notifier = Notifier()
+    source = WaitingSource(lambda cancelled: _board(settings, cancelled), on_wait=notifier.alive)
+    served = Daemon(settings, classifier, source, tell=tell, read_settings=read_settings, notifier=notifier)
     with orderly_stop(served.stop, on_hangup=served.reload):
         served.run()
     for line in stats_lines(served.stats):
         tell(line)
+    for name, output in served.health().outputs.items():
+        if output.failure or output.n_dropped or output.n_blocks_dropped:
+            lost = f"{output.n_dropped} events and {output.n_blocks_dropped} blocks of signal lost"
+            tell(f"output    {name}: {lost}" + (f": {output.failure}" if output.failure else ""))
     if (link := source.stats()) is not None:
         tell(link_line(link))
 
 
 def _board(settings: Settings, cancelled: Callable[[], bool]) -> SerialLinkSource:
     link = settings.link
+
+    def check(info: BoardInfo) -> None:
+        """Another board may come, now or later; one that cannot be labelled is waited out, and told."""
+        check_rate(info.fs_hz)
+        try:
+            pick_lead(info.leads, settings.signal.lead, info.name)
+        except UsageError as error:
+            raise SourceError(error.message, error.hint) from None
+
     return SerialLinkSource(
         link.port or only_port(), link.baud, link.handshake_timeout_s, settings.signal.uv_per_lsb,
-        wait_s=link.wait_s, board=link.board, fs_hz=link.fs_hz, cancelled=cancelled,
+        wait_s=link.wait_s, board=link.board, fs_hz=link.fs_hz, cancelled=cancelled, check=check,
     )  # fmt: skip

@@ -78,10 +78,12 @@ class GuardedSink:
     ----------
     lasting
         As of the sink behind.
-    n_dropped
-        Events lost.
+    n_dropped, n_blocks_dropped
+        Events and blocks lost.
     failure
         The first error, as text; None while all is well.
+    reason
+        The last one.
     gone
         The reader went away.
     """
@@ -93,8 +95,9 @@ class GuardedSink:
         self._takes_samples = sink.take_samples if isinstance(sink, TakesSamples) else None
         self._ticks = sink.tick if isinstance(sink, Ticks) else None
         self.lasting = sink.lasting
-        self.n_dropped = 0
+        self.n_dropped = self.n_blocks_dropped = 0
         self.failure: str | None = None
+        self.reason: str | None = None
         self.gone = False
         self._failing: set[str] = set()
         self._skip = 0
@@ -106,10 +109,10 @@ class GuardedSink:
         return bool(self._failing)
 
     def emit(self, event: Event) -> None:
-        """Pass one event on, or count it as dropped."""
+        """Pass one event on, or count it as dropped; a sink that takes blocks, too, is offered each as it is those."""
         if self.gone:
             return
-        if self._skip:
+        if self._skip and self._takes_samples is None:
             self._skip -= 1
             self.n_dropped += 1
             return
@@ -127,13 +130,13 @@ class GuardedSink:
             self._fail("emit", error)
 
     def take_samples(self, stream: StreamInfo, block: SampleBlock) -> None:
-        """Pass a block on to a sink that wants it; an error is its failure. One that takes blocks is offered events."""
+        """Pass a block on to a sink that wants it; an error is its failure."""
         if self._takes_samples is not None:
             try:
                 self._takes_samples(stream, block)
-                self._skip = 0
                 self._failing.discard("take_samples")
             except OSError as error:
+                self.n_blocks_dropped += 1
                 self._fail("take_samples", error)
 
     def tick(self) -> None:
@@ -156,7 +159,8 @@ class GuardedSink:
 
     def _fail(self, method: str, error: OSError) -> None:
         self._failing.add(method)  # well again when this one is, whatever the others do meanwhile
+        self.reason = error.strerror or str(error)
         if self.failure is None:
-            self.failure = error.strerror or str(error)
+            self.failure = self.reason
             if self._on_failure is not None:
                 self._on_failure(self)

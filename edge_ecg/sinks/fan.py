@@ -34,6 +34,7 @@ class Fan:
     def __init__(self) -> None:
         self._sinks: dict[str, QueuedSink] = {}
         self._last: dict[type, Event] = {}
+        self._closed = False
         self._lock = threading.Lock()
 
     @property
@@ -43,8 +44,11 @@ class Fan:
             return dict(self._sinks)
 
     def put(self, name: str, sink: QueuedSink) -> None:
-        """Begin to feed an output."""
+        """Begin to feed an output, in the place of one of that name; at the end it is closed at once."""
         with self._lock:
+            if self._closed:
+                sink.close(0.0)
+                return
             for event in self._last.values():
                 sink.emit(event)
             self._sinks[name] = sink
@@ -73,7 +77,9 @@ class Fan:
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Close all outputs, all at once: together they take no longer than the slowest."""
-        sinks = self.sinks.values()
+        with self._lock:
+            self._closed = True
+            sinks = list(self._sinks.values())
         closing = [threading.Thread(target=sink.close, args=(timeout_s,), daemon=True) for sink in sinks]
         for thread in closing:
             thread.start()

@@ -78,7 +78,6 @@ class QueuedSink:
         self._queue: deque[tuple[Event | SampleBlock, StreamInfo | None, float]] = deque()
         self._n_waiting = [0, 0]
         self._n_refused = [0, 0]
-        self._n_late = 0
         self._losing = self._dead = self._closing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name=f"edge-ecg {name}", daemon=True)
@@ -88,12 +87,12 @@ class QueuedSink:
     def n_dropped(self) -> int:
         """Events lost to this sink."""
         later = self.sink.n_lost if isinstance(self.sink, CountsLosses) else 0
-        return self._n_refused[0] + self._guard.n_dropped + self._n_late + later
+        return self._n_refused[0] + self._guard.n_dropped + later
 
     @property
     def n_blocks_dropped(self) -> int:
-        """Blocks of samples that found the queue full."""
-        return self._n_refused[1]
+        """Blocks of samples that found the queue full, or that the sink could not take."""
+        return self._n_refused[1] + self._guard.n_blocks_dropped
 
     @property
     def n_waiting(self) -> int:
@@ -115,11 +114,17 @@ class QueuedSink:
             self._put(block, stream, 1)
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Let the sink take what waits and finish; it is left behind when that takes too long."""
+        """Let the sink take what waits and finish; it is left behind, with what waits, when that takes too long."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            with self._changed:
+                left, self._n_waiting = self._n_waiting, [0, 0]
+                self._queue.clear()
+                self._n_refused = [a + b for a, b in zip(self._n_refused, left, strict=True)]
+            self.failure = f"it did not end within {timeout_s:g} s"
 
     def _put(self, item: Event | SampleBlock, stream: StreamInfo | None, kind: int) -> None:
         with self._changed:
@@ -147,20 +152,28 @@ class QueuedSink:
                 self._guarded(lambda taken=taken: self._hand_on(*taken))  # type: ignore[misc]
             if self._clock() >= ticked_s + TICK_S:
                 ticked_s = self._clock()
-                self._guarded(self._guard.tick)
+                if not self._dead:
+                    self._guarded(self._guard.tick)
             self._tell()
         self._guarded(self._guard.close)
+        self._tell()
 
     def _hand_on(self, item: Event | SampleBlock, stream: StreamInfo | None, put_s: float) -> None:
-        if self._dead:
-            self._n_late += not isinstance(item, SampleBlock)
-        elif isinstance(item, SampleBlock):
-            assert stream is not None
-            self._guard.take_samples(stream, item)
-        else:
-            self._guard.emit(item)
-            if isinstance(item, Classified):
-                self.delays.add(item.lag_s + self._clock() - put_s)
+        taken = False
+        try:
+            if self._dead:
+                return
+            if isinstance(item, SampleBlock):
+                assert stream is not None
+                self._guard.take_samples(stream, item)
+            else:
+                self._guard.emit(item)
+            taken = True
+        finally:
+            if not taken:
+                self._n_refused[isinstance(item, SampleBlock)] += 1
+        if isinstance(item, Classified):
+            self.delays.add(item.lag_s + self._clock() - put_s)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -170,12 +183,11 @@ class QueuedSink:
         except Exception as error:  # a bug of one sink is not the end of the others
             self._dead = True
             self.failure = f"{type(error).__name__}: {error}"
-            self._n_late += 1
 
     def _tell(self) -> None:
         """Say once that the sink begins to lose what it gets, and once that it takes it again."""
-        if self._guard.failure is not None and not self._dead:
-            self.failure = self._guard.failure
+        if self._guard.reason is not None and not self._dead:
+            self.failure = self._guard.reason
         losing = self._guard.failing or not self.alive
         if losing == self._losing:
             return
@@ -183,5 +195,5 @@ class QueuedSink:
         if losing:
             self._on_failure(self)
         else:
-            self.failure = self._guard.failure = None
+            self.failure = self._guard.reason = None
             self._on_recovery(self)

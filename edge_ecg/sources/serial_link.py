@@ -49,6 +49,8 @@ class SerialLinkSource:
         Rate to ask a board of ours for; None: as it is.
     cancelled
         Whether nobody waits any more for the port to be opened.
+    check
+        Raises `SourceError` for a board that is of no use; asked about each that comes.
     wall_clock
         Seconds since 1970 UTC. It is read when a stream begins, and watched: one that is set to another time, as on a
         computer that had none of its own and now hears of it, begins another stream.
@@ -69,9 +71,10 @@ class SerialLinkSource:
         board: str = "edge",
         fs_hz: float | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        check: Callable[[BoardInfo], None] = lambda info: None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._wall_clock = wall_clock
+        self._check, self._wall_clock = check, wall_clock
         self._port, self._uv_per_lsb, self._wait_s = port, uv_per_lsb, wait_s
         if board == "auto":
             board, baud = find_board(port, cancelled)
@@ -159,6 +162,7 @@ class SerialLinkSource:
 
     def _begin(self) -> Iterator[Item]:
         info = self.info
+        self._check(info)
         self._scale = BoardScale(info, self._uv_per_lsb)
         # The wall clock is read once: small steps of it (NTP) do not move samples.
         utc_s = self._wall_clock()

@@ -35,12 +35,20 @@ class WaitingSource:
     ----------
     open_source
         Opens the source, unless what it is given says that nobody waits any more.
+    on_wait
+        Called several times a second while it is opened and waited for: a known idle state.
     retry_s
         The first wait between two attempts; each is twice the one before, up to five times that.
     """
 
-    def __init__(self, open_source: Callable[[Callable[[], bool]], LinkSource], *, retry_s: float = RETRY_S) -> None:
-        self._open, self._retry_s = open_source, retry_s
+    def __init__(
+        self,
+        open_source: Callable[[Callable[[], bool]], LinkSource],
+        *,
+        on_wait: Callable[[], None] = lambda: None,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        self._open, self._on_wait, self._retry_s = open_source, on_wait, retry_s
         self._source: LinkSource | None = None
         self._before = LinkStats()
         self._heard = self._stopping = False
@@ -56,7 +64,7 @@ class WaitingSource:
         told, wait_s, first = "", self._retry_s, True
         while not self._stopping:
             try:
-                self._source = self._open(lambda: self._stopping)
+                self._source = self._open(self._cancelled)
                 if self._stopping:  # while it was opened
                     self._source.stop()
                 wait_s, told = self._retry_s, ""
@@ -99,6 +107,10 @@ class WaitingSource:
             source, self._source = self._source, None
             source.close()
             self._before += source.stats()
+
+    def _cancelled(self) -> bool:
+        self._on_wait()
+        return self._stopping
 
     def _wait(self, seconds: float) -> Iterator[None]:
         until_s = time.monotonic() + seconds

@@ -65,7 +65,7 @@ def test_booleans_of_the_environment(text: str, value: bool) -> None:
         ("link = 3\n", ['"link" must be a table, found 3']),
         ("[link]\nbaud = 0\n", ['"link.baud" must be above 0, found 0']),
         ("[link]\nbaud = 12345678901\n", ['"link.baud" must be at most 20000000']),
-        ("[link]\nhandshake_timeout_s = 3601\n", ['"link.handshake_timeout_s" must be at most 3600']),
+        ("[link]\nhandshake_timeout_s = 31\n", ['"link.handshake_timeout_s" must be at most 30']),
         ("[link]\nport = ''\n", ['"link.port" must not be empty']),
         ("[model]\nid = ''\n", ['"model.id" must not be empty']),
         ("[signal]\nlead = ''\n", ['"signal.lead" must not be empty']),

@@ -15,7 +15,7 @@ from serial import Serial
 
 from edge_ecg import outputs
 from edge_ecg.daemon import Daemon
-from edge_ecg.errors import ConfigError, UsageError
+from edge_ecg.errors import ConfigError, SourceError, UsageError
 from edge_ecg.health import Health
 from edge_ecg.infer import open_classifier
 from edge_ecg.infer.stub import StubClassifier
@@ -25,7 +25,7 @@ from edge_ecg.sources.serial_link import SerialLinkSource
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
 from edge_ecg.sources.waiting import WaitingSource
 from edge_ecg.types import Classified, Event, LinkEvent, OutputEvent, SampleBlock, StateEvent, StreamInfo
-from firmware_bridge.blocks import LinkError, LinkStats, PortRefusedError
+from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, PortRefusedError
 from firmware_bridge.simulator import PtyBoard, VirtualBoard
 
 SPEED = 40.0
@@ -249,11 +249,61 @@ def test_new_settings_change_outputs_in_mid_stream_and_name_what_needs_a_restart
         served.new_settings = ConfigError("c.toml: no TOML", "Mend it")
         served.daemon.reload()
         until(lambda: any("not taken: c.toml: no TOML" in line for line in served.told))
-        served.new_settings = replace(served.settings, output=OutputSettings(jsonl=str(tmp_path / "no" / "folder")))
+        folder = tmp_path / "later"
+        wanted = replace(served.settings, output=OutputSettings(jsonl=str(folder / "beats.jsonl")))
+        served.new_settings = wanted
         served.daemon.reload()
-        until(lambda: any("output    jsonl paused: cannot write" in line for line in served.told))
+        until(lambda: any("[output] stays as it was: cannot write" in line for line in served.told))
+        # The old one goes on.
+        n_lines = len(file.read_text().splitlines())
+        until(lambda: len(file.read_text().splitlines()) > n_lines + 5)
+        assert "jsonl" in served.outputs
+        folder.mkdir()
+        served.daemon.reload()  # the same settings, and what stood against them is mended
+        until(lambda: (folder / "beats.jsonl").exists() and '"beat"' in (folder / "beats.jsonl").read_text())
         assert len(kept.beats) == n_before
-        until(lambda: served.daemon.health().n_beats > n_before + 20)  # labels go on
+    assert served.error is None
+
+
+def test_a_file_of_lines_is_opened_again_at_each_reload_as_logrotate_asks(tmp_path: Path) -> None:
+    port, file = tmp_path / "board", tmp_path / "beats.jsonl"
+    settings = Settings(output=OutputSettings(jsonl=str(file)))
+    with board(port), Served(str(port), settings) as served:
+        until(lambda: file.exists() and '"beat"' in file.read_text())
+        served.new_settings = served.settings
+        file.rename(tmp_path / "beats.jsonl.1")
+        served.daemon.reload()
+        until(lambda: file.exists() and '"beat"' in file.read_text())
+        until(lambda: any("nothing changed" in line for line in served.told))
+
+
+def test_a_reload_that_meets_a_bug_is_told_and_is_over(tmp_path: Path) -> None:
+    port, kept = tmp_path / "board", Kept()
+    with board(port), Served(str(port), jsonl=kept) as served:
+        served.new_settings = ZeroDivisionError("oh")
+        served.daemon.reload()
+        until(lambda: any("by a bug (ZeroDivisionError: oh)" in line for line in served.told))
+        until(lambda: bool(kept.beats))
+    assert served.error is None
+
+
+def test_a_board_that_cannot_be_labelled_is_waited_out_and_the_reason_is_told(tmp_path: Path) -> None:
+    port, kept = tmp_path / "board", Kept()
+    unfit = [True]
+
+    def check(info: BoardInfo) -> None:
+        if unfit[0]:
+            raise SourceError("no lead 'V5' on it", "Its leads are: MLII")
+
+    def open_source(cancelled: Callable[[], bool]) -> SerialLinkSource:
+        return SerialLinkSource(str(port), cancelled=cancelled, check=check)
+
+    with Served(str(port), open_source=open_source, jsonl=kept) as served:
+        until(lambda: "there is no port" in served.daemon.health().detail)
+        with board(port):
+            until(lambda: "no lead 'V5'" in served.daemon.health().detail)
+            unfit[0] = False
+            until(lambda: bool(kept.beats))
     assert served.error is None
 
 

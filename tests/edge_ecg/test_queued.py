@@ -178,6 +178,90 @@ def test_a_full_queue_of_blocks_leaves_the_events_alone() -> None:
     assert len(held.got) == 7
 
 
+class Troubled(Kept):
+    """Takes nothing, and says so in each way."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def emit(self, event: Event) -> None:
+        raise self.error
+
+    take_samples = tick = emit  # type: ignore[assignment]
+
+
+def test_blocks_that_a_full_disk_refuses_are_counted_and_events_are_offered_with_them() -> None:
+    queued = QueuedSink("disk", sink := Troubled(OSError(28, "No space left on device")))
+    sink.take_samples = lambda stream, block: sink.emit(None)  # type: ignore[method-assign]
+    for i in range(10):
+        queued.take_samples(STREAM, SampleBlock(np.zeros((4, 2), np.float32), 4 * i))
+    for event in states(5):
+        queued.emit(event)
+    queued.close()
+    assert (queued.n_dropped, queued.n_blocks_dropped) == (5, 10)
+
+
+def test_the_last_error_is_the_one_that_is_shown() -> None:
+    failing = Failing(OSError(111, "Connection refused"))
+    queued = QueuedSink("broker", failing)
+    queued.emit(states(1)[0])
+    until(lambda: queued.failure == "Connection refused")
+    failing.error = OSError(13, "Not authorised")
+    for event in states(5):
+        queued.emit(event)
+    until(lambda: queued.failure == "Not authorised")
+    queued.close()
+
+
+def test_a_bug_is_called_no_more_and_costs_no_event_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_ecg.sinks.queued.TICK_S", 0.01)
+
+    class Ticking(Kept):
+        def tick(self) -> None:
+            super().tick()
+            raise ZeroDivisionError
+
+    sink, told = Ticking(), []
+    queued = QueuedSink("buggy", sink, on_failure=told.append)
+    until(lambda: bool(told))
+    time.sleep(0.05)
+    queued.close()
+    assert sink.ticks == 1
+    assert queued.n_dropped == 0
+
+
+def test_what_waits_at_the_end_is_counted_and_told() -> None:
+    held = Held()
+    queued = QueuedSink("held", held)
+    for event in states(10):
+        queued.emit(event)
+    until(lambda: queued.n_waiting == 9)
+    queued.close(timeout_s=0.05)
+    assert queued.n_dropped == 9
+    assert "did not end" in str(queued.failure)
+    held.go.set()
+    until(lambda: held.closed)
+
+
+def test_an_error_at_the_end_is_told() -> None:
+    class Unclosed(Kept):
+        def close(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    told: list[str | None] = []
+    queued = QueuedSink("disk", Unclosed(), on_failure=lambda s: told.append(s.failure))
+    queued.close()
+    assert told == ["Input/output error"]
+
+
+def test_an_output_that_comes_behind_the_end_is_closed() -> None:
+    fan, kept = Fan(), Kept()
+    fan.close()
+    fan.put("late", QueuedSink("late", kept))
+    until(lambda: kept.closed)
+
+
 def test_a_sink_ticks_when_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_ecg.sinks.queued.TICK_S", 0.02)
     kept = Kept()

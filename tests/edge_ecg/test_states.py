@@ -30,6 +30,11 @@ def states_of(events: list[Event]) -> list[str]:
     return [daemon.state for event in events if daemon.observe(event)]
 
 
+def told_of(events: list[Event]) -> list[tuple[str, str]]:
+    daemon = StateOfDaemon()
+    return [(daemon.state, daemon.detail) for event in events if daemon.observe(event)]
+
+
 @pytest.mark.parametrize(
     ("events", "states"),
     [
@@ -45,6 +50,13 @@ def test_states_follow_from_what_happens(events: list[Event], states: list[str])
     assert states_of(events) == states
 
 
+def test_another_reason_for_waiting_is_told() -> None:
+    daemon = StateOfDaemon()
+    told = [daemon.observe(LinkEvent("waiting", why)) for why in ("no port", "no port", "in use")]
+    assert told == [True, False, True]
+    assert daemon.detail == "in use"
+
+
 def test_samples_behind_a_stall_are_streaming_again() -> None:
     daemon = StateOfDaemon()
     daemon.observe(BACK)
@@ -57,7 +69,7 @@ def test_samples_behind_a_stall_are_streaming_again() -> None:
 
 @given(st.lists(st.sampled_from([LOST, BACK, OFF, ON, NOISY, GOOD, NEW])))
 def test_nothing_comes_behind_stopping_and_no_state_is_told_twice(events: list[Event]) -> None:
-    told = states_of(events)
+    told = told_of(events)
     assert all(a != b for a, b in pairwise(told))
     daemon = StateOfDaemon()
     assert daemon.stop()
