@@ -47,7 +47,7 @@ def feed(sink: WebSink | LiveView) -> None:
 
 @pytest.fixture
 def page() -> Iterator[WebSink]:
-    sink = open_web(WebSettings(enabled=True, port=0), lambda: HEALTH)
+    sink = open_web(WebSettings(enabled=True, port=0), lambda: replace(HEALTH, started_utc_s=time.time() - 60.0))
     feed(sink)
     yield sink
     sink.close()

@@ -432,6 +432,11 @@ def test_ctrl_c_ends_the_command_that_is_tried(tmp_path: Path, config: Callable[
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    assert run(["hooks", "test", "v_run", "--config", path]) == 130
+    # A suite in the background of a shell ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run(["hooks", "test", "v_run", "--config", path]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     thread.join()
     until(lambda: not alive(script.pid()))
