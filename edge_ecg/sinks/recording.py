@@ -69,6 +69,11 @@ class RecordingSink:
         The host's monotonic clock, s.
     wall_clock
         Seconds since 1970 UTC: when a stream begins that does not know.
+
+    Attributes
+    ----------
+    n_lost
+        Beats and notes that stand in no record, since the signal about them did not come.
     """
 
     lasting: ClassVar[bool] = True
@@ -93,6 +98,7 @@ class RecordingSink:
         self._retry_s = 0.0
         self._synced_s = clock()
         self._is_mended = False
+        self.n_lost = 0
 
     def take_samples(self, stream: StreamInfo, block: SampleBlock) -> None:
         """Append a block.
@@ -230,8 +236,11 @@ class RecordingSink:
                 previous.mark(mark)
             if take is not None and mark.lasts:  # it lasts into the next
                 take.mark(mark)
-        elif take is not None and not (mark.is_beat and mark.sample < take.first_index):
-            take.mark(mark)
+        elif take is not None and (mark.lasts or mark.sample < take.next_index):
+            if not (mark.is_beat and mark.sample < take.first_index):
+                take.mark(mark)
+        elif not mark.lasts and (take is not None or previous is not None):
+            self.n_lost += 1  # a queue in front that was full holds more events than blocks
 
     def _end_take(self) -> None:
         """No more samples for this record; beats that are known late may still come."""
