@@ -114,23 +114,23 @@ class RecordingSink:
             self._append(stream, block)
 
     def emit(self, event: Event) -> None:
-        """Write what an event marks. Raises `OSError` as `take_samples` does."""
-        if self._failure is not None:
-            raise _again(self._failure)
+        """Write what an event marks. Raises `OSError` as `take_samples` does; what lasts is heard all the same."""
         with self._pausing():
-            stream = getattr(event, "stream", None)
-            if isinstance(event, LinkEvent):
-                if event.state == "ended" and _is_same(event.stream, self._stream):
-                    self._finish_all()
-                return
             if isinstance(event, ModelEvent):
                 self._follow(event.stream)
                 self._model = event
-            mark = mark_of(event)
-            if mark is None or not _is_same(stream, self._stream):
+            ours = _is_same(getattr(event, "stream", None), self._stream)
+            if ours:
+                self._standing.hear(event)
+            if self._failure is not None:
+                raise _again(self._failure)
+            if not ours:
                 return
-            self._standing.hear(event)
-            self._put(mark)
+            if isinstance(event, LinkEvent):
+                if event.state == "ended":
+                    self._finish_all()
+            elif (mark := mark_of(event)) is not None:
+                self._put(mark)
 
     def tick(self) -> None:
         """Sync, remove what is too old, look for room. Raises `OSError` as `take_samples` does."""
@@ -264,7 +264,6 @@ class RecordingSink:
             if self._failure is None:
                 self._failure = error
                 self._retry_s = self._clock() + RETRY_S
-                self._standing = Standing()  # what begins or ends meanwhile is not heard
                 for take in (self._previous, self._take):
                     if take is not None:
                         with contextlib.suppress(OSError):

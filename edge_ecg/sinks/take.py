@@ -119,7 +119,7 @@ class Take:
         self.add(np.full((n_samples, len(self.stream.leads)), np.nan, np.float32), watched=False)
 
     def mark(self, mark: Mark) -> None:
-        """Write an annotation; what lasts may come from before or behind: it stands at the end there. Raises `OSError`."""
+        """Write an annotation; what lasts may come from before or behind, and stands at its end. Raises `OSError`."""
         if self._appender is None:
             self._marks.append(mark)
             return

@@ -25,7 +25,7 @@ from edge_ecg.settings import RecordingSettings
 from edge_ecg.sinks.queued import QueuedSink
 from edge_ecg.sinks.recording import RecordingSink, open_recording
 from edge_ecg.sinks.shelf import Shelf
-from edge_ecg.types import LinkEvent, OutputEvent, StateEvent
+from edge_ecg.types import LeadOffEvent, LinkEvent, OutputEvent, QualityEvent, RhythmEvent, StateEvent
 
 
 @pytest.fixture
@@ -144,6 +144,32 @@ def test_a_write_that_ends_half_way_leaves_a_whole_record(tmp_path: Path) -> Non
     assert not fill(recording, 40_000, 41_000)
     recording.close()
     assert_true(records(tmp_path)[1])
+
+
+def test_after_a_pause_a_record_says_what_lasts(tmp_path: Path) -> None:
+    """What began before it, or within it; not what ended in it."""
+    clock = Clock()
+    recording = sink(tmp_path, clock)
+    fill(recording, 0, 1_000)
+    recording.emit(LeadOffEvent(STREAM, 500, True))
+    recording.emit(QualityEvent(STREAM, 600, 590, True, 0.1, ("mains",)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, before[1]))
+    try:
+        assert fill(recording, 1_000, 3_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    for event in (
+        QualityEvent(STREAM, 2_000, 1_990, False, 0.9),
+        RhythmEvent(STREAM, 2_100, 2_050, "af_suspected", 0.8),
+    ):
+        with pytest.raises(OSError, match="File too large"):
+            recording.emit(event)
+    clock.now_s += 60.0
+    assert not fill(recording, 3_000, 4_000)
+    recording.close()
+    lasting = [row for row in rows(records(tmp_path)[1]) if row[1] in "~+"]
+    assert [(row[0], row[1], row[5]) for row in lasting] == [(0, "~", "lead off"), (0, "+", "(AFIB")]
 
 
 def test_the_pause_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
