@@ -142,6 +142,8 @@ class RecordingSink:
             for take in (self._previous, self._take):
                 if take is not None:
                     take.sync()
+            if self._take is not None and self._shelf.is_large(self._take.n_bytes):
+                self._end_take()
             self._shelf.remove_oldest()
             self._shelf.check_room()
 

@@ -128,6 +128,11 @@ class Take:
             sample = max(1, sample)  # at 0 it would be a note on the file itself
         self._appender.annotate(sample, mark.symbol, mark.subtype, mark.chan, mark.num, mark.aux)
 
+    @property
+    def n_bytes(self) -> int:
+        """What its signal takes."""
+        return 2 * len(self.stream.leads) * (self.next_index - self.first_index)
+
     def sync(self) -> None:
         """Bring all to the disk. Raises `OSError`."""
         if self._appender is not None:

@@ -250,16 +250,30 @@ def test_the_oldest_records_go_first_and_empty_days_with_them(tmp_path: Path) ->
         recording.tick()
     clock.now_s += 60.0
     recording.tick()
-    assert names(tmp_path) == ["2026-01-01/subject_121500"]
+    assert min(names(tmp_path)) >= "2026-01-01/subject_121500"
     assert not (tmp_path / "2025-12-31").exists()
     assert note.read_text() == "mine"
     assert (other / "mine.dat").exists()
-    for block in blocks(60_000, 120_000, 500):  # more than may be, by itself: it is not removed
-        recording.take_samples(replace(STREAM, start_utc_s=NOON_UTC_S + 900.0), block)
-    clock.now_s += 60.0
-    recording.tick()
     recording.close()
-    assert len(read_record(records(tmp_path)[0]).counts) == 120_000
+
+
+def test_the_limit_holds_for_a_record_that_grows(tmp_path: Path) -> None:
+    """It ends at a tenth of it; what begins then goes on at the next sample."""
+    clock = Clock()
+    recording = sink(tmp_path, clock, max_gb=1e-3)
+    for block in blocks(0, 600_000, 500):
+        recording.take_samples(STREAM, block)
+        clock.now_s += 2.0
+        recording.tick()
+        n_bytes = sum(file.stat().st_size for file in tmp_path.rglob("*.*") if file.is_file())
+        assert n_bytes < 1e6 + 35 * 250 * 4  # at each sync it is no more
+    recording.close()
+    kept = records(tmp_path)
+    first = [int(signal(stem).comments[3].split(": ")[1]) for stem in kept]
+    n_held = [len(read_record(stem).counts) for stem in kept]
+    assert 8 <= len(kept) <= 10
+    assert max(n_held) < 25_000 + 35 * 250
+    assert [at + n for at, n in zip(first, n_held, strict=True)] == [*first[1:], 600_000]
 
 
 def test_what_another_recorder_still_writes_is_not_removed(tmp_path: Path) -> None:
