@@ -69,6 +69,11 @@ class RecordingSink:
         The host's monotonic clock, s.
     wall_clock
         Seconds since 1970 UTC: when a stream begins that does not know.
+
+    Attributes
+    ----------
+    n_lost
+        Beats and notes that stand in no record, since the signal about them did not come.
     """
 
     lasting: ClassVar[bool] = True
@@ -93,6 +98,7 @@ class RecordingSink:
         self._retry_s = 0.0
         self._synced_s = clock()
         self._is_mended = False
+        self.n_lost = 0
 
     def take_samples(self, stream: StreamInfo, block: SampleBlock) -> None:
         """Append a block.
@@ -108,23 +114,23 @@ class RecordingSink:
             self._append(stream, block)
 
     def emit(self, event: Event) -> None:
-        """Write what an event marks. Raises `OSError` as `take_samples` does."""
-        if self._failure is not None:
-            raise _again(self._failure)
+        """Write what an event marks. Raises `OSError` as `take_samples` does; what lasts is heard all the same."""
         with self._pausing():
-            stream = getattr(event, "stream", None)
-            if isinstance(event, LinkEvent):
-                if event.state == "ended" and _is_same(event.stream, self._stream):
-                    self._finish_all()
-                return
             if isinstance(event, ModelEvent):
                 self._follow(event.stream)
                 self._model = event
-            mark = mark_of(event)
-            if mark is None or not _is_same(stream, self._stream):
+            ours = _is_same(getattr(event, "stream", None), self._stream)
+            if ours:
+                self._standing.hear(event)
+            if self._failure is not None:
+                raise _again(self._failure)
+            if not ours:
                 return
-            self._standing.hear(event)
-            self._put(mark)
+            if isinstance(event, LinkEvent):
+                if event.state == "ended":
+                    self._finish_all()
+            elif (mark := mark_of(event)) is not None:
+                self._put(mark)
 
     def tick(self) -> None:
         """Sync, remove what is too old, look for room. Raises `OSError` as `take_samples` does."""
@@ -136,6 +142,8 @@ class RecordingSink:
             for take in (self._previous, self._take):
                 if take is not None:
                     take.sync()
+            if self._take is not None and self._shelf.is_large(self._take.n_bytes):
+                self._end_take()
             self._shelf.remove_oldest()
             self._shelf.check_room()
 
@@ -230,8 +238,11 @@ class RecordingSink:
                 previous.mark(mark)
             if take is not None and mark.lasts:  # it lasts into the next
                 take.mark(mark)
-        elif take is not None and not (mark.is_beat and mark.sample < take.first_index):
-            take.mark(mark)
+        elif take is not None and (mark.lasts or mark.sample < take.next_index):
+            if not (mark.is_beat and mark.sample < take.first_index):
+                take.mark(mark)
+        elif not mark.lasts and (take is not None or previous is not None):
+            self.n_lost += 1  # a queue in front that was full holds more events than blocks
 
     def _end_take(self) -> None:
         """No more samples for this record; beats that are known late may still come."""
@@ -255,7 +266,6 @@ class RecordingSink:
             if self._failure is None:
                 self._failure = error
                 self._retry_s = self._clock() + RETRY_S
-                self._standing = Standing()  # what begins or ends meanwhile is not heard
                 for take in (self._previous, self._take):
                     if take is not None:
                         with contextlib.suppress(OSError):

@@ -18,6 +18,8 @@ __all__ = ["Shelf"]
 
 GB = 1_000_000_000
 PROBE_BYTES = 65536
+LARGEST_SHARE = 0.1
+"""Of what may be, in one record: one that grows is not removed, so it must end for the limit to hold."""
 ROOM_AGAIN = 1.05
 """Recording goes on with this much more than the least free space, not to pause again at once."""
 
@@ -90,6 +92,10 @@ class Shelf:
         for kept in self._records():
             with contextlib.suppress(OSError, DataError):
                 mend_record(kept.stem)
+
+    def is_large(self, n_bytes: int) -> bool:
+        """Whether a record of this size must end."""
+        return self._max_bytes is not None and n_bytes > LARGEST_SHARE * self._max_bytes
 
     def remove_oldest(self) -> None:
         """Remove the oldest records while there is more than may be, and day folders that are empty then.

@@ -119,7 +119,7 @@ class Take:
         self.add(np.full((n_samples, len(self.stream.leads)), np.nan, np.float32), watched=False)
 
     def mark(self, mark: Mark) -> None:
-        """Write an annotation; one from before or behind the record stands at its end there. Raises `OSError`."""
+        """Write an annotation; what lasts may come from before or behind, and stands at its end. Raises `OSError`."""
         if self._appender is None:
             self._marks.append(mark)
             return
@@ -127,6 +127,11 @@ class Take:
         if mark.symbol == '"':
             sample = max(1, sample)  # at 0 it would be a note on the file itself
         self._appender.annotate(sample, mark.symbol, mark.subtype, mark.chan, mark.num, mark.aux)
+
+    @property
+    def n_bytes(self) -> int:
+        """What its signal takes."""
+        return 2 * len(self.stream.leads) * (self.next_index - self.first_index)
 
     def sync(self) -> None:
         """Bring all to the disk. Raises `OSError`."""

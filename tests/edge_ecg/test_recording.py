@@ -250,6 +250,19 @@ def test_a_loss_over_midnight_fills_neither_day(tmp_path: Path) -> None:
     assert signal(records(tmp_path)[1]).base_datetime.isoformat() == "2026-01-02T00:00:00.400000"
 
 
+def test_beats_whose_signal_did_not_come_stand_nowhere_and_are_counted(tmp_path: Path) -> None:
+    """A queue that was full holds more events than blocks: none of them is moved to where signal is."""
+    recording = sink(tmp_path)
+    feed(recording, STREAM, [*blocks(0, 1000), beat(900)])
+    feed(recording, STREAM, [beat(1000), beat(1200, "V"), EpisodeEvent(STREAM, 1400, 1300, "v_run", False, 3, 0.0)])
+    assert recording.n_lost == 3
+    feed(recording, STREAM, [*blocks(2000, 3000), beat(2500)])
+    feed(recording, STREAM, [beat(20_000), *blocks(30_000, 31_000), beat(30_500)])
+    recording.close()
+    assert recording.n_lost == 4
+    assert [[row[0] for row in rows(stem)] for stem in records(tmp_path)] == [[900, 2500], [500]]
+
+
 def test_what_is_no_number_is_no_sample_and_what_is_too_large_is_clipped(tmp_path: Path) -> None:
     samples_mv = signal_mv(0, 1000)
     samples_mv[100, 0], samples_mv[101, 1], samples_mv[102] = np.nan, -np.inf, np.inf

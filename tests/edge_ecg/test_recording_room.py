@@ -25,7 +25,7 @@ from edge_ecg.settings import RecordingSettings
 from edge_ecg.sinks.queued import QueuedSink
 from edge_ecg.sinks.recording import RecordingSink, open_recording
 from edge_ecg.sinks.shelf import Shelf
-from edge_ecg.types import LinkEvent, OutputEvent, StateEvent
+from edge_ecg.types import LeadOffEvent, LinkEvent, OutputEvent, QualityEvent, RhythmEvent, StateEvent
 
 
 @pytest.fixture
@@ -146,6 +146,32 @@ def test_a_write_that_ends_half_way_leaves_a_whole_record(tmp_path: Path) -> Non
     assert_true(records(tmp_path)[1])
 
 
+def test_after_a_pause_a_record_says_what_lasts(tmp_path: Path) -> None:
+    """What began before it, or within it; not what ended in it."""
+    clock = Clock()
+    recording = sink(tmp_path, clock)
+    fill(recording, 0, 1_000)
+    recording.emit(LeadOffEvent(STREAM, 500, True))
+    recording.emit(QualityEvent(STREAM, 600, 590, True, 0.1, ("mains",)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, before[1]))
+    try:
+        assert fill(recording, 1_000, 3_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    for event in (
+        QualityEvent(STREAM, 2_000, 1_990, False, 0.9),
+        RhythmEvent(STREAM, 2_100, 2_050, "af_suspected", 0.8),
+    ):
+        with pytest.raises(OSError, match="File too large"):
+            recording.emit(event)
+    clock.now_s += 60.0
+    assert not fill(recording, 3_000, 4_000)
+    recording.close()
+    lasting = [row for row in rows(records(tmp_path)[1]) if row[1] in "~+"]
+    assert [(row[0], row[1], row[5]) for row in lasting] == [(0, "~", "lead off"), (0, "+", "(AFIB")]
+
+
 def test_the_pause_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
     """Behind its queue, as the daemon has it: the events of the pause itself must not end it."""
     clock, told, seen = Clock(), [], threading.Event()
@@ -224,16 +250,30 @@ def test_the_oldest_records_go_first_and_empty_days_with_them(tmp_path: Path) ->
         recording.tick()
     clock.now_s += 60.0
     recording.tick()
-    assert names(tmp_path) == ["2026-01-01/subject_121500"]
+    assert min(names(tmp_path)) >= "2026-01-01/subject_121500"
     assert not (tmp_path / "2025-12-31").exists()
     assert note.read_text() == "mine"
     assert (other / "mine.dat").exists()
-    for block in blocks(60_000, 120_000, 500):  # more than may be, by itself: it is not removed
-        recording.take_samples(replace(STREAM, start_utc_s=NOON_UTC_S + 900.0), block)
-    clock.now_s += 60.0
-    recording.tick()
     recording.close()
-    assert len(read_record(records(tmp_path)[0]).counts) == 120_000
+
+
+def test_the_limit_holds_for_a_record_that_grows(tmp_path: Path) -> None:
+    """It ends at a tenth of it; what begins then goes on at the next sample."""
+    clock = Clock()
+    recording = sink(tmp_path, clock, max_gb=1e-3)
+    for block in blocks(0, 600_000, 500):
+        recording.take_samples(STREAM, block)
+        clock.now_s += 2.0
+        recording.tick()
+        n_bytes = sum(file.stat().st_size for file in tmp_path.rglob("*.*") if file.is_file())
+        assert n_bytes < 1e6 + 35 * 250 * 4  # at each sync it is no more
+    recording.close()
+    kept = records(tmp_path)
+    first = [int(signal(stem).comments[3].split(": ")[1]) for stem in kept]
+    n_held = [len(read_record(stem).counts) for stem in kept]
+    assert 8 <= len(kept) <= 10
+    assert max(n_held) < 25_000 + 35 * 250
+    assert [at + n for at, n in zip(first, n_held, strict=True)] == [*first[1:], 600_000]
 
 
 def test_what_another_recorder_still_writes_is_not_removed(tmp_path: Path) -> None:
