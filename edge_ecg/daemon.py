@@ -207,6 +207,8 @@ class Daemon:
     def _put(self, name: str, settings: Settings) -> None:
         sink = self._open_output(name, settings, self.health)
         self._fan.put(name, QueuedSink(name, sink, on_failure=self._lost, on_recovery=self._recovered))
+        if url := getattr(sink, "url", ""):
+            self._tell(f"output    {name}: {url}")
 
     def _lost(self, sink: QueuedSink) -> None:
         self._say_output(sink.name, "paused", sink.failure or "")

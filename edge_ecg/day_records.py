@@ -67,7 +67,7 @@ def find_day(
     if is_day:
         if folder is None:
             raise UsageError(
-                f"where are the recordings of {text}?", "Say --folder DIR, or set recording.folder in the settings"
+                f"no folder of recordings is named, to find {text} in", "Say --folder DIR, or set recording.folder in the settings"
             )
         window = window_of_day(day_named(text, zone), zone)
         folders = [folder / name for name in _names_about(window)]

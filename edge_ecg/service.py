@@ -83,7 +83,7 @@ Documentation=man:systemd.service(5)
 # A Raspberry Pi may have no clock of its own; this waits only where systemd-time-wait-sync is enabled.
 After=time-sync.target
 {mounts}StartLimitIntervalSec=300
-StartLimitBurst=10
+StartLimitBurst=20
 
 [Service]
 Type=notify
@@ -95,7 +95,7 @@ TimeoutStartSec=60
 TimeoutStopSec=5
 KillMode=mixed
 Restart=on-failure
-RestartSec=5
+RestartSec=10
 # Wrong settings or a wrong model do not mend themselves.
 RestartPreventExitStatus=2 3
 

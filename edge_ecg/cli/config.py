@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from edge_ecg import config as settings_of
+from edge_ecg.errors import ConfigError
 from edge_ecg.schema import encode
-from edge_ecg.settings import ModelSettings
+from edge_ecg.settings import Settings
 
 __all__ = ["config"]
 
@@ -57,23 +58,28 @@ def check(file: Path | None) -> None:
       edge-ecg config check edge-ecg.toml
     """
     if file is not None:
-        _check_model(settings_of.load(config_path=file, env={}).settings.model)
+        _check(settings_of.load(config_path=file, env={}).settings)
         click.echo(f"{file}: ok")
         return
     loaded = settings_of.load()
-    _check_model(loaded.settings.model)
+    _check(loaded.settings)
     sources = sorted({origin for origin in loaded.origins.values() if origin != "default"})
     if loaded.file and f"file {loaded.file}" not in sources:
         sources.insert(0, f"file {loaded.file}")
     click.echo(f"{', '.join(sources) or 'defaults only'}: ok")
 
 
-def _check_model(settings: ModelSettings) -> None:
-    """Whether the model knows its operating point."""
-    if settings.operating_point is not None:
+def _check(settings: Settings) -> None:
+    """Whether the model knows its operating point, and the daemon could open what the settings ask for."""
+    from edge_ecg.readiness import examine_outputs
+
+    for check in examine_outputs(settings):
+        if check.status == "fail":
+            raise ConfigError(f"{check.name}: {check.detail}", check.next_step)
+    if settings.model.operating_point is not None:
         from edge_ecg.infer import open_classifier
 
-        open_classifier(settings.id, operating_point=settings.operating_point)
+        open_classifier(settings.model.id, operating_point=settings.model.operating_point)
 
 
 @config.command()
