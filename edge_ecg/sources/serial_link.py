@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from edge_ecg.sources import Item
 from edge_ecg.sources.boards import BoardScale, joined
+from edge_ecg.sources.drift import Drift
 from edge_ecg.types import LinkEvent, SampleBlock
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.lasting import LastingLink, LinkChange, opener_of
@@ -53,7 +54,7 @@ class SerialLinkSource:
         Raises `SourceError` for a board that is of no use; asked about each that comes.
     wall_clock
         Seconds since 1970 UTC. It is read when a stream begins, and watched: one that is set to another time, as on a
-        computer that had none of its own and now hears of it, begins another stream.
+        computer that had none of its own and now hears of it, begins another stream; so do samples that drift away.
 
     Raises
     ------
@@ -111,9 +112,11 @@ class SerialLinkSource:
                 yield None
             blocks: list[SampleBlock] = []
             for message in received:
-                if isinstance(message, RawBlock) and (jump_s := self._clock_jump_s()) is None:
-                    blocks.append(self._scale.block(message))
-                    continue
+                if isinstance(message, RawBlock):
+                    block = self._scale.block(message)
+                    if (wrong := self._wrong_time(block, message.lost_before)) is None:
+                        blocks.append(block)
+                        continue
                 yield from joined(blocks)
                 blocks.clear()
                 match message:
@@ -127,7 +130,8 @@ class SerialLinkSource:
                     case LinkChange():
                         yield LinkEvent(message.state, message.detail, self._stream)
                     case RawBlock():
-                        yield from self._end(f"the clock of this machine was set, by {jump_s:+.0f} s")
+                        assert wrong is not None
+                        yield from self._end(*wrong)
                         yield self._scale.block(message)
                     case Error():
                         yield LinkEvent("error", message.text, self._stream)
@@ -160,23 +164,34 @@ class SerialLinkSource:
             time.sleep(wait_s)
         self._read_s = time.monotonic()
 
-    def _begin(self) -> Iterator[Item]:
+    def _begin(self, utc_s: float | None = None) -> Iterator[Item]:
         info = self.info
         self._check(info)
         self._scale = BoardScale(info, self._uv_per_lsb)
         # The wall clock is read once: small steps of it (NTP) do not move samples.
-        utc_s = self._wall_clock()
-        self._wall_ahead_s = utc_s - time.monotonic()
-        self._stream = self._scale.stream(secrets.token_hex(6), utc_s)
+        wall_s = self._wall_clock()
+        self._wall_ahead_s = wall_s - time.monotonic()
+        self._stream = self._scale.stream(secrets.token_hex(6), wall_s if utc_s is None else utc_s)
+        self._drift = Drift(self._stream)
         yield self._stream
         firmware = f", firmware {info.firmware}" if info.firmware else ""
         told = f"{info.name}{firmware}, on {self._port}: {info.fs_hz:g} Hz, {_n_leads(info)}"
         yield LinkEvent("connected", told, self._stream)
 
-    def _clock_jump_s(self) -> float | None:
-        """By how much the wall clock was set since the stream began, s; None for what is no more than a step."""
-        jump_s = self._wall_clock() - time.monotonic() - self._wall_ahead_s
-        return jump_s if abs(jump_s) > LARGEST_STEP_S else None
+    def _wrong_time(self, block: SampleBlock, n_lost: int) -> tuple[str, float] | None:
+        """Why the stream must end for samples to have their time, and when the next begins; None: they have it."""
+        wall_s = self._wall_clock()
+        ahead_s = wall_s - time.monotonic()
+        jump_s = ahead_s - self._wall_ahead_s
+        if abs(jump_s) > LARGEST_STEP_S:
+            return f"the clock of this machine was set, by {jump_s:+.0f} s", wall_s
+        drift_s = self._drift.feed(block, ahead_s)
+        begin_s = self._stream.utc_s(block.first_index - n_lost)
+        if drift_s is None or begin_s is None:
+            return None
+        where = "behind" if drift_s > 0.0 else "ahead of"
+        told = f"its samples were {abs(drift_s):.1f} s {where} the clock of this machine"
+        return told, begin_s + self._stream.board_delay_s + drift_s
 
     def _back(self, change: LinkChange) -> Iterator[Item]:
         if change.info != self._scale.info:
@@ -188,10 +203,10 @@ class SerialLinkSource:
                 self._scale.begin_anew(change.away_s)
             yield LinkEvent("back", change.detail, self._stream)
 
-    def _end(self, why: str) -> Iterator[Item]:
-        """End the stream, begin another."""
+    def _end(self, why: str, utc_s: float | None = None) -> Iterator[Item]:
+        """End the stream, begin another, now or at ``utc_s``."""
         yield LinkEvent("ended", why, self._stream)
-        yield from self._begin()
+        yield from self._begin(utc_s)
 
 
 def _n_leads(info: BoardInfo) -> str:
