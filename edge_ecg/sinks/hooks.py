@@ -122,7 +122,7 @@ class Hook:
         if code is not None:
             self._run = None
             if code:
-                self._fail(f"ended with {f'exit code {code}' if code > 0 else signal.Signals(-code).name}")
+                self._fail(f"ended with {f'exit code {code}' if code > 0 else _signal_name(-code)}")
             else:
                 self.failure = None
         elif self._clock() >= run.began_s + self._timeout_s:
@@ -262,6 +262,13 @@ def open_hooks(settings: HookSettings) -> HookSink:
 def _signal(run: _Run, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(run.process.pid, number)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return f"signal {number}"
 
 
 def _wait_for(hooks: Any, timeout_s: float) -> None:

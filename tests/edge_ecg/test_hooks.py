@@ -306,7 +306,11 @@ def test_a_command_that_is_nearly_done_may_finish(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("body", "told"),
-    [("exit 3", "ended with exit code 3"), ("kill -9 $$", "ended with SIGKILL")],
+    [
+        ("exit 3", "ended with exit code 3"),
+        ("kill -9 $$", "ended with SIGKILL"),
+        ("kill -35 $$", "ended with signal 35"),
+    ],
 )
 def test_a_command_that_fails_is_told_until_it_works(tmp_path: Path, clock: Time, body: str, told: str) -> None:
     script = Script(tmp_path, f"[ -e {tmp_path}/well ] || {body}")
