@@ -167,9 +167,12 @@ class HookSink:
     ----------
     hooks
         By name.
+    only_new
+        What was so before it came is no reason to run anything: the hook of the daemon's last settings has run.
     """
 
     lasting: ClassVar[bool] = False
+    only_new: ClassVar[bool] = True
 
     def __init__(self, hooks: Mapping[str, Hook], wall: Callable[[], float] = time.time) -> None:
         self.hooks = dict(hooks)
