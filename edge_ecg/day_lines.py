@@ -64,7 +64,10 @@ class _Stream:
             self.calibrated = bool(line["calibrated"])
         if self.start_utc_s is None and line["utc"] is not None:
             self.start_utc_s = datetime.fromisoformat(line["utc"]).timestamp() - t_s
-        self.first_s, self.last_s = min(self.first_s, begin_s), max(self.last_s, t_s)
+        # A file that begins hours later is told first which model and rhythm there has been since then.
+        if kind not in ("model", "rhythm"):
+            self.first_s = min(self.first_s, begin_s)
+        self.last_s = max(self.last_s, t_s)
 
     def track(self) -> Track:
         """What came of it."""

@@ -17,18 +17,17 @@ from edge_ecg.io import RecordHeader, read_annotations, read_header
 from edge_ecg.io.append import ANNOTATOR
 from edge_ecg.io.signals import length_of
 from edge_ecg.sinks.marks import RHYTHMS
+from edge_ecg.types import LAST_UTC_S
 
 __all__ = ["days_in", "find_day"]
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _RECORD = re.compile(r"(.+?)_[0-9]{6}(?:_[0-9]+)?")
-_SUBJECT = re.compile(r"subject: (.+)")
 _LABELS = re.compile(r"labels: (\S+) \(.*\), lead (.*)")
 _GAP = re.compile(r"gap of ([0-9]{1,15}) samples")
 """One that was bridged says more: it interrupts nothing."""
 _REJECTED = 1
 _STATES = {aux: state for state, aux in RHYTHMS.items()}
-_LAST_UTC_S = 6e10
 
 
 class _Found(NamedTuple):
@@ -134,7 +133,7 @@ def _found(folders: Iterable[Path], window: Window | None) -> tuple[list[_Found]
 
 def _start_utc_s(header: RecordHeader, file: Path) -> float:
     base = header.base_datetime
-    if base is None or not 0 <= (start_s := base.replace(tzinfo=UTC).timestamp()) < _LAST_UTC_S:
+    if base is None or not 0 <= (start_s := base.replace(tzinfo=UTC).timestamp()) < LAST_UTC_S:
         raise DataError(f"{file} has no date and time of its first sample")
     return start_s
 
@@ -142,8 +141,7 @@ def _start_utc_s(header: RecordHeader, file: Path) -> float:
 def _subject(header: RecordHeader, stem: str) -> str | None:
     """Whose record it is; None for what no recorder of ours wrote."""
     named = _RECORD.fullmatch(stem)
-    told = next((found[1] for comment in header.comments if (found := _SUBJECT.fullmatch(comment))), None)
-    return named and (told or named[1])
+    return named and (header.subject or named[1])
 
 
 def _chosen(wanted: str | None, subjects: Sequence[str], where: str) -> str:

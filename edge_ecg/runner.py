@@ -39,7 +39,7 @@ class Runner:
     on_failure
         Called when a sink fails for the first time.
     on_turn
-        Called in each turn of the loop, at least ten times a second.
+        Called in each turn of the loop, several times a second.
     clock
         The host's monotonic clock, s.
 

@@ -31,13 +31,17 @@ def ask(url: str, token: str | None) -> dict[str, Any]:
         Nobody answers, or somebody else does.
     """
     from http.client import HTTPException
-    from urllib.request import ProxyHandler, Request, build_opener
+    from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+    class Stay(HTTPRedirectHandler):
+        def redirect_request(self, *_: Any) -> None:
+            """The token is for this address, and for no other that it may name."""
 
     if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
         raise UsageError(f"{url} is no address of a page", "It looks like http://127.0.0.1:8137")
     request = Request(url.rstrip("/") + "/state", headers={} if token is None else {"Authorization": f"Bearer {token}"})
     try:
-        with build_opener(ProxyHandler({})).open(request, timeout=ANSWER_S) as answer:
+        with build_opener(ProxyHandler({}), Stay).open(request, timeout=ANSWER_S) as answer:
             told = json.loads(answer.read(_MOST_BYTES))
     except HTTPError as error:
         with error:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_ecg.labels import OperatingPoint
 
 __all__ = [
+    "LAST_UTC_S",
     "Beat",
     "Classified",
     "EpisodeEvent",
@@ -27,6 +28,9 @@ __all__ = [
     "StateEvent",
     "StreamInfo",
 ]
+
+LAST_UTC_S = 6e10
+"""What lies beyond, on either side of 1970 (the years 68 and 3871), is a damaged header, and past any calendar."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,7 @@ class Labelled:
     @property
     def subject(self) -> str | None:
         """Who it is, where the header says so."""
-        told = (text for text in self.record.header.comments if text.startswith("subject: "))
-        return next(told, "subject: ").removeprefix("subject: ") or None
+        return self.record.header.subject
 
     @property
     def start(self) -> datetime | None:

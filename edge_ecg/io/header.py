@@ -109,6 +109,12 @@ class RecordHeader:
         """Names of the signals, in the order of the columns."""
         return tuple(signal.description for signal in self.signals)
 
+    @property
+    def subject(self) -> str | None:
+        """Who it is, where a recorder of ours said so in a comment."""
+        told = (text for text in self.comments if text.startswith("subject: "))
+        return next(told, "").removeprefix("subject: ") or None
+
 
 def record_stem(path: str | Path) -> Path:
     """The record's path without ``.hea``, ``.dat``, ``.xyz`` or ``.atr``; any of these may be given."""

@@ -26,7 +26,7 @@ _OF_A_STREAM = (LeadOffEvent, QualityEvent, RhythmEvent)
 class Fan:
     """Hands each event and block to every output. May be called from any thread; events keep their order.
 
-    An output that comes later first hears the last event of each kind that tells of a state.
+    An output that comes later first hears the last event of each kind that tells of a state, unless it is ``only_new``.
     """
 
     lasting: ClassVar[bool] = True
@@ -49,7 +49,7 @@ class Fan:
             if self._closed:
                 sink.close(0.0)
                 return
-            for event in self._last.values():
+            for event in () if getattr(sink.sink, "only_new", False) else self._last.values():
                 sink.emit(event)
             self._sinks[name] = sink
 

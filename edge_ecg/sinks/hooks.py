@@ -122,7 +122,7 @@ class Hook:
         if code is not None:
             self._run = None
             if code:
-                self._fail(f"ended with {f'exit code {code}' if code > 0 else signal.Signals(-code).name}")
+                self._fail(f"ended with {f'exit code {code}' if code > 0 else _signal_name(-code)}")
             else:
                 self.failure = None
         elif self._clock() >= run.began_s + self._timeout_s:
@@ -167,9 +167,12 @@ class HookSink:
     ----------
     hooks
         By name.
+    only_new
+        What was so before it came is no reason to run anything: the hook of the daemon's last settings has run.
     """
 
     lasting: ClassVar[bool] = False
+    only_new: ClassVar[bool] = True
 
     def __init__(self, hooks: Mapping[str, Hook], wall: Callable[[], float] = time.time) -> None:
         self.hooks = dict(hooks)
@@ -262,6 +265,13 @@ def open_hooks(settings: HookSettings) -> HookSink:
 def _signal(run: _Run, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(run.process.pid, number)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have none
+        return f"signal {number}"
 
 
 def _wait_for(hooks: Any, timeout_s: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TextIO
 
 from edge_ecg.errors import UsageError
 from edge_ecg.types import (
+    LAST_UTC_S,
     Classified,
     EpisodeEvent,
     Event,
@@ -34,9 +35,6 @@ SCHEMA = 1
 
 _HEAD = re.compile(rb'\{"schema":\d+,"type":"[a-z_]')
 """How each line begins."""
-
-_LAST_UTC_S = 6e10
-"""What lies beyond (the years 68 and 3871) is a damaged header, and past what a calendar holds."""
 
 
 def as_json(event: Event) -> dict[str, Any]:
@@ -216,7 +214,7 @@ def _apart(kind: str, utc_s: float) -> dict[str, Any]:
 
 def utc_text(utc_s: float | None) -> str | None:
     """Wall time as text, ISO 8601 with ``Z``; None for what no calendar holds."""
-    if utc_s is None or not abs(utc_s) < _LAST_UTC_S:
+    if utc_s is None or not abs(utc_s) < LAST_UTC_S:
         return None
     return datetime.fromtimestamp(utc_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -93,12 +93,6 @@ class Outbox:
         """Messages of the history that were dropped."""
         return self._n_lost
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing waits."""
-        with self._lock:
-            return not (self._history or self._due or self._untold.n_messages)
-
     def put(self, message: Message) -> None:
         """Add a message to the history."""
         with self._lock:

@@ -18,7 +18,7 @@ from edge_ecg.sinks.marks import Mark, Standing, mark_of
 from edge_ecg.sinks.scale import Scale
 from edge_ecg.sinks.shelf import Shelf
 from edge_ecg.sinks.take import Beginning, Take
-from edge_ecg.types import Event, LinkEvent, ModelEvent, SampleBlock, StreamInfo
+from edge_ecg.types import LAST_UTC_S, Event, LinkEvent, ModelEvent, SampleBlock, StreamInfo
 
 __all__ = ["RecordingSink", "open_recording"]
 
@@ -28,8 +28,6 @@ LATE_S = 30.0
 """So long after its end a record takes beats that became known late."""
 RETRY_S = 10.0
 """How often a disk without room is looked at again."""
-_LAST_UTC_S = 6e10
-_FIRST_UTC_S = -6e10
 _MEND = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
@@ -198,7 +196,7 @@ class RecordingSink:
             self._shelf.mend()
         self._shelf.remove_oldest()
         utc_s = stream.utc_s(first)
-        knows_time = utc_s is not None and _FIRST_UTC_S < utc_s < _LAST_UTC_S
+        knows_time = utc_s is not None and abs(utc_s) < LAST_UTC_S
         start = datetime.fromtimestamp(utc_s if knows_time and utc_s is not None else self._wall_clock(), UTC)
         beginning = Beginning(stream, first, start, knows_time, self._better)
         self._better = None

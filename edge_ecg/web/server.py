@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from edge_ecg.errors import ConfigError, UsageError
 from edge_ecg.health import Health
+from edge_ecg.service import is_loopback
 from edge_ecg.settings import WebSettings
 from edge_ecg.types import Event, SampleBlock, StreamInfo
 from edge_ecg.web.token import read_token
@@ -188,7 +188,7 @@ def _bind(host: str, port: int, *, has_token: bool) -> socket.socket:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f'"web.host" is no address of this machine: {host} ({reason})', _HOSTS) from None
-    if not (has_token or ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback):
+    if not (has_token or is_loopback(str(address[0]))):
         raise ConfigError(
             f'"web.host" = "{host}" would show the heart to the whole network',
             'Set "web.token_file", or leave web.host at 127.0.0.1',

@@ -42,6 +42,7 @@ class Viewer:
             await self._changed.wait()
         waiting = b"".join(self._messages)
         self._messages.clear()
+        self.n_dropped = 0  # who reads again has caught up, however often it lagged before
         return waiting
 
 

@@ -332,6 +332,19 @@ def test_marks_in_lines_become_time_that_is_not_read(report: Report, tmp_path: P
     assert [round(figures[name], 3) for name in ("noise_s", "lead_off_s", "gap_s")] == [5.0, 7.0, 4.0]
 
 
+def test_a_file_that_begins_hours_into_a_stream_is_recorded_from_its_own_begin(report: Report, tmp_path: Path) -> None:
+    model = {"lead": "II", "model": "m1", "calibrated": True}
+    rows = [("model", 0.0, model), ("rhythm", 10.0, {"state": "sinus"})]
+    rows += [("beat", 7200.0 + t, {"label": "N", "reject": False}) for t, _ in PLAIN]
+    path = tmp_path / "l.jsonl"
+    head = {"schema": 1, "stream": "s", "utc": None}
+    path.write_text("\n".join(json.dumps({**head, "type": kind, "t_s": t_s, **more}) for kind, t_s, more in rows))
+    (track,), _ = tracks_of_lines(path)
+    assert (track.from_s, track.model) == (7201.0, "m1")
+    figures = told(report, "--jsonl", path)["figures"]
+    assert figures["recorded_s"] == pytest.approx(139 * 0.8, abs=0.1)
+
+
 def test_runs_that_lines_tell_are_those_of_the_summary(report: Report, lines: Path) -> None:
     rows = [json.loads(line) for line in lines.read_text().splitlines()]
     live = [row for row in rows if row["type"] == "episode" and row["over"] and row["kind"] != "pause"]

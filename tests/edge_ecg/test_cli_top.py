@@ -154,6 +154,41 @@ def test_another_program_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert "is no edge-ecg of this version" in capsys.readouterr().err
 
 
+def test_a_token_goes_nowhere_but_to_the_address_that_was_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("right-0123456789abcdef\n")
+    token.chmod(0o600)
+    asked: list[str | None] = []
+    target = ""
+
+    class Redirects(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Authorization"])
+            self.send_response(302)
+            self.send_header("Location", target)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Redirects) as server, HTTPServer(("127.0.0.1", 0), Redirects) as other:
+        target = f"http://127.0.0.1:{other.server_port}/state"
+        threads = [threading.Thread(target=one.serve_forever, args=(0.05,)) for one in (server, other)]
+        for thread in threads:
+            thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            assert run(["top", "--once", "--url", url, "--token-file", str(token)]) == 4
+        finally:
+            for one, thread in zip((server, other), threads, strict=True):
+                one.shutdown()
+                thread.join()
+    assert asked == ["Bearer right-0123456789abcdef"]
+    assert "answers with HTTP 302" in capsys.readouterr().err
+
+
 def test_no_line_steers_the_terminal() -> None:
     view = LiveView()
     feed(view)

@@ -16,6 +16,7 @@ from mosquitto import until
 from edge_ecg.cli.main import run
 from edge_ecg.errors import ConfigError
 from edge_ecg.settings import HookSettings
+from edge_ecg.sinks.fan import Fan
 from edge_ecg.sinks.hooks import Hook, HookSink, open_hooks
 from edge_ecg.sinks.jsonl import as_json
 from edge_ecg.sinks.queued import QueuedSink
@@ -26,6 +27,7 @@ from edge_ecg.types import (
     Event,
     LeadOffEvent,
     LinkEvent,
+    ModelEvent,
     StateEvent,
     StreamInfo,
 )
@@ -127,6 +129,20 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_hook_of_new_settings_does_not_run_for_what_was_so_before(script: Script, clock: Time) -> None:
+    """After SIGHUP the daemon puts a new sink in the place of the old one."""
+    fan = Fan()
+    fan.emit(ModelEvent(STREAM, 0, "I", "m1", "ab"))
+    fan.emit(LEAD_OFF)
+    sink = one(script, clock, "lead_off")
+    fan.put("hooks", QueuedSink("hooks", sink))
+    fan.emit(LeadOffEvent(STREAM, 500, off=False))
+    fan.emit(LeadOffEvent(STREAM, 750, off=True))
+    until(lambda: script.runs, "a run")
+    fan.close()
+    assert script.runs == ["lead_off 750 0 a b $HOME"]
 
 
 # What a command is told
@@ -306,7 +322,11 @@ def test_a_command_that_is_nearly_done_may_finish(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("body", "told"),
-    [("exit 3", "ended with exit code 3"), ("kill -9 $$", "ended with SIGKILL")],
+    [
+        ("exit 3", "ended with exit code 3"),
+        ("kill -9 $$", "ended with SIGKILL"),
+        ("kill -35 $$", "ended with signal 35"),
+    ],
 )
 def test_a_command_that_fails_is_told_until_it_works(tmp_path: Path, clock: Time, body: str, told: str) -> None:
     script = Script(tmp_path, f"[ -e {tmp_path}/well ] || {body}")

@@ -253,7 +253,7 @@ def test_what_was_under_way_when_the_broker_died_comes_again(broker: Mosquitto, 
         broker.pause(on=True)
         for n in range(1, 11):
             sink.emit(beat(n))
-        until(lambda: sink._outbox.empty, "all to be under way")
+        until(lambda: not sink._outbox._history, "all to be under way")
         broker.stop(at_once=True)
         broker.start()
         until(lambda: len(samples(listener)) == 11)

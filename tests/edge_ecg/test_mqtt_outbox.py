@@ -37,7 +37,7 @@ def test_what_is_full_loses_the_oldest_and_tells_so_in_front_of_the_rest() -> No
     assert gap.loss == Loss(16, 8, "000000", "000015")
     assert rest == [message(n, beat=n % 2 == 0) for n in range(16, 25)]
     assert box.n_lost == 16
-    assert box.empty
+    assert box.take() is None
 
 
 def test_what_was_not_confirmed_comes_again_in_its_order() -> None:

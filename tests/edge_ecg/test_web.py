@@ -28,7 +28,7 @@ from edge_ecg.settings import WebSettings
 from edge_ecg.types import Beat, Classified, LeadOffEvent, ModelEvent, SampleBlock, StateEvent, StreamInfo
 from edge_ecg.web import app, guard, protocol
 from edge_ecg.web.server import WebSink, open_web
-from edge_ecg.web.viewers import MOST_DROPPED, MOST_MESSAGES, MOST_VIEWERS, Viewer
+from edge_ecg.web.viewers import MOST_DROPPED, MOST_MESSAGES, MOST_VIEWERS, Viewer, Viewers
 
 HEALTH = Health("streaming", "", 0.0, 0.0, "1.2.3", "/dev/ttyACM0", idle_s=0.1)
 STREAM = StreamInfo("s1", 250.0, ("I", "II"), start_utc_s=1_000_000_800.0)
@@ -511,6 +511,20 @@ def test_a_queue_holds_the_newest_and_ends_with_who_never_reads() -> None:
         viewer.end()
         assert await viewer.next() == b"last"
         assert await viewer.next() == b""
+
+    asyncio.run(work())
+
+
+def test_who_lags_now_and_then_is_not_cut_off() -> None:
+    async def work() -> None:
+        viewers = Viewers()
+        viewer = viewers.join()
+        assert viewer is not None
+        for _ in range(10):
+            for _ in range(MOST_MESSAGES + MOST_DROPPED // 2):
+                viewers.publish(b"x")
+            assert len(await viewer.next()) == MOST_MESSAGES
+        assert not viewer.is_over
 
     asyncio.run(work())
 
