@@ -66,7 +66,8 @@ def find_day(
     if is_day:
         if folder is None:
             raise UsageError(
-                f"no folder of recordings is named, to find {text} in", "Say --folder DIR, or set recording.folder in the settings"
+                f"no folder of recordings is named, to find {text} in",
+                "Say --folder DIR, or set recording.folder in the settings",
             )
         window = window_of_day(day_named(text, zone), zone)
         folders = [folder / name for name in _names_about(window)]

@@ -141,7 +141,10 @@ def nearest_folder(place: Path) -> Path:
 
 
 def _recordings(folder: Path, min_free_gb: float) -> Check:
-    near = nearest_folder(service.STATE / folder)
+    place = service.STATE / folder
+    near = nearest_folder(place)
+    if os.path.exists(place) and near != place:
+        return Check("recordings", "fail", f"{place} is no directory", "Name another with recording.folder")
     writer = _writer()
     return judge_recordings(
         folder,

@@ -174,8 +174,9 @@ def test_a_port_that_another_holds_is_refused_at_the_start_and_waited_for_later(
     kept = Kept()
     with Served(str(port), jsonl=kept) as served:
         until(lambda: "waiting" in kept.states)  # no port
-        with board(port) as pty:
+        with PtyBoard(board_of_record(EXCERPT, SPEED, loop=True)) as pty:
             with Serial(pty.path, exclusive=True):
+                port.symlink_to(pty.path)  # held before the daemon sees it
                 until(lambda: any("is in use" in e.detail for e in kept.events if isinstance(e, LinkEvent)))
             until(lambda: bool(kept.beats))
     assert served.error is None
