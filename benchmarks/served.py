@@ -34,11 +34,14 @@ class Served:
         It, and where all that it writes lies.
     url
         Of its page.
+    has_mqtt
+        It sends to a broker, since there is one here.
     """
 
     process: subprocess.Popen[bytes]
     folder: Path
     url: str
+    has_mqtt: bool
 
     def get(self, path: str) -> str:
         """A page."""
@@ -46,8 +49,11 @@ class Served:
             return str(answer.read().decode())
 
     def metric(self, name: str) -> dict[str, float]:
-        """Values of a metric by their labels."""
-        lines = [line for line in self.get("/metrics").splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        """Values of a metric by their labels. Raises `DataError` when there is none of that name."""
+        page = self.get("/metrics").splitlines()
+        if not any(line.startswith(f"# TYPE {name} ") for line in page):
+            raise DataError(f"the daemon knows no metric {name}", "docs/live-page.md names them")
+        lines = [line for line in page if line.startswith((f"{name}{{", f"{name} "))]
         return {line[len(name) :].rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
 
     def footprint(self) -> dict[str, float]:
@@ -105,7 +111,7 @@ def served(folder: Path, port: str, *, viewers: int = 1, model: str = "rhythm") 
         settings.write_text("\n".join(_table(name, table) for name, table in tables.items()))
         command = [sys.executable, "-m", "edge_ecg.cli.main", "daemon", "--config", str(settings)]
         process = stack.enter_context(_process(command, folder / "log"))
-        daemon = Served(process, folder, f"http://127.0.0.1:{web_port}")
+        daemon = Served(process, folder, f"http://127.0.0.1:{web_port}", has_mqtt=broker is not None)
         daemon.until(lambda: "edge_ecg" in daemon.get("/metrics"), "the page")
         for _ in range(viewers):
             stack.enter_context(_viewer(daemon.url))

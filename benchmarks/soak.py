@@ -12,11 +12,13 @@ import click
 
 from benchmarks.served import served
 from edge_ecg.errors import DataError
+from edge_ecg.io import INVALID_COUNT, read_record
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
 from firmware_bridge.faults import FaultPlan, FaultyBoard
 from firmware_bridge.simulator import PtyBoard
 
 MAX_GROWTH_MB = 2.0
+DROPPED = ("events", "blocks")
 
 
 @click.command()
@@ -59,16 +61,17 @@ def soak(minutes: float, speed: float, seed: int) -> dict[str, Any]:
                 most = {key: max(most[key], now[key]) for key in most}
             alive = daemon.process.poll() is None
             at_the_end = daemon.footprint() if alive else {}
-            dropped = daemon.metric("edge_ecg_output_events_dropped_total") if alive else {}
+            dropped = {what: daemon.metric(f"edge_ecg_output_dropped_{what}_total") if alive else {} for what in DROPPED}
             code, ended_after_s = daemon.end()
         received, lost = _counted((folder / "log").read_text())
+        recorded, damaged = recorded_samples(folder / "recordings")
         rows = [json.loads(line) for line in (folder / "beats.jsonl").read_text().splitlines()]
     report: dict[str, Any] = {
         "clock_minutes": minutes, "speed": speed, "ecg_hours": round(received / board.info.fs_hz / 3600.0, 2),
         "beats": sum(row["type"] == "beat" for row in rows),
-        "samples": {"sent": board._sent, "received": received, "lost": lost},
+        "samples": {"sent": board._sent, "received": received, "lost": lost, "recorded": recorded},
         "outages": sum(row["type"] == "link" and row["state"] == "back" for row in rows),
-        "events_dropped": dropped, "after_warm_up": warm, "at_the_end": at_the_end, "most": most,
+        "mqtt": daemon.has_mqtt, "dropped": dropped, "after_warm_up": warm, "at_the_end": at_the_end, "most": most,
         "exit_code": code, "sigterm_to_end_s": round(ended_after_s, 2),
     }  # fmt: skip
     grown = at_the_end.get("resident_mb", 0.0) - warm["resident_mb"]
@@ -78,10 +81,24 @@ def soak(minutes: float, speed: float, seed: int) -> dict[str, Any]:
         f"memory grew by {grown:.1f} MB": grown > MAX_GROWTH_MB,
         "threads or files grew": any(at_the_end.get(key, 0) > warm[key] for key in ("threads", "files")),
         "samples are neither there nor told as lost": received + lost != board._sent,
-        "an output dropped events": any(dropped.values()),
+        f"{recorded - received:+} samples are in the recording": recorded != received,
+        "; ".join(damaged): bool(damaged),
+        "outputs do not say what they dropped": not all(dropped.values()),
+        "an output dropped events or blocks": any(n for by_output in dropped.values() for n in by_output.values()),
     }
     report["wrong"] = [what for what, is_so in wrong.items() if is_so]
     return report
+
+
+def recorded_samples(folder: Path) -> tuple[int, list[str]]:
+    """Samples that the records hold, without those that stand for lost ones; and what is wrong with the records."""
+    n_valid, wrong = 0, []
+    for header in sorted(folder.glob("*/*.hea")):
+        record = read_record(header.with_suffix(""))
+        if record.problem is not None or record.header.n_samples != len(record.counts):
+            wrong.append(record.problem or f"{header.name} was not finished")
+        n_valid += int((record.counts != INVALID_COUNT["16"]).any(axis=1).sum())
+    return n_valid, wrong
 
 
 def _counted(log: str) -> tuple[int, int]:
