@@ -323,14 +323,16 @@ def test_the_end_is_told_and_a_sudden_one_by_the_broker(broker: Mosquitto, liste
     until(lambda: listener.of("edge-ecg/bed-3/status") == [b"online", b"offline"])
     assert len(samples(listener)) == 100, "what waited came before the end"
     code = (
-        "import sys, time; sys.path.insert(0, sys.argv[2])\n"
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from edge_ecg.settings import MqttSettings\n"
         "from edge_ecg.sinks.mqtt import open_mqtt\n"
         "sink = open_mqtt(MqttSettings('127.0.0.1', int(sys.argv[1]), device='bed-3'))\n"
-        "time.sleep(600)"
+        "sys.stdin.read()"
     )
     root = Path(__file__).resolve().parents[2]
-    with subprocess.Popen([sys.executable, "-c", code, str(broker.port), str(root)]) as publisher:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(broker.port), str(root)], stdin=subprocess.PIPE
+    ) as publisher:
         until(lambda: listener.of("edge-ecg/bed-3/status")[2:] == [b"online"])
         publisher.send_signal(signal.SIGKILL)
     until(lambda: listener.of("edge-ecg/bed-3/status")[3:] == [b"offline"])
