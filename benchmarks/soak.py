@@ -61,7 +61,9 @@ def soak(minutes: float, speed: float, seed: int) -> dict[str, Any]:
                 most = {key: max(most[key], now[key]) for key in most}
             alive = daemon.process.poll() is None
             at_the_end = daemon.footprint() if alive else {}
-            dropped = {what: daemon.metric(f"edge_ecg_output_dropped_{what}_total") if alive else {} for what in DROPPED}
+            dropped = {
+                what: daemon.metric(f"edge_ecg_output_dropped_{what}_total") if alive else {} for what in DROPPED
+            }
             code, ended_after_s = daemon.end()
         received, lost = _counted((folder / "log").read_text())
         recorded, damaged = recorded_samples(folder / "recordings")
