@@ -12,7 +12,7 @@ from firmware_bridge import diagnosis
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.board_stream import BoardStream
 from firmware_bridge.boards import Board
-from firmware_bridge.reader import POLL_S, PortReader, Tap, close_port, open_port
+from firmware_bridge.reader import AT_ONCE_BYTES, POLL_S, PortReader, Tap, close_port, open_port
 from firmware_bridge.recognition import KEPT_BYTES, recognise
 
 __all__ = ["BoardLink", "open_board"]
@@ -114,16 +114,20 @@ class BoardLink:
         self.info = self._stream.info
 
     def read(self, timeout_s: float) -> list[RawBlock]:
-        """What came, waiting at most `timeout_s` for something. Raises LinkError when the board went away."""
+        """What came, waiting at most `timeout_s` for something; of much that waits, only the oldest.
+
+        Raises LinkError when the board went away.
+        """
         if self._early:
             return self._taken_early()
         chunk = self._reader.get(timeout_s)
         if chunk is None and (self._closed or self._reader.exhausted):
             raise diagnosis.went_away(self._url)
-        out = []
+        out, n_bytes = [], 0
         while chunk is not None:
             out += self._stream.feed(*chunk)
-            chunk = self._reader.get(0.0)
+            n_bytes += len(chunk[0])
+            chunk = self._reader.get(0.0) if n_bytes < AT_ONCE_BYTES else None
         return out
 
     def stop(self) -> list[RawBlock]:

@@ -12,7 +12,7 @@ from typing import Any
 from firmware_bridge import diagnosis, wire
 from firmware_bridge.blocks import BoardInfo, LinkError, LinkStats, RawBlock
 from firmware_bridge.protocols.edge import EdgeDecoder
-from firmware_bridge.reader import POLL_S, PortReader, Tap, close_port, open_port
+from firmware_bridge.reader import AT_ONCE_BYTES, POLL_S, PortReader, Tap, close_port, open_port
 from firmware_bridge.recognition import KEPT_BYTES
 
 __all__ = ["Link", "open_link"]
@@ -210,7 +210,8 @@ class Link:
     def read(self, timeout_s: float) -> list[RawBlock | wire.Message]:
         """Return what came, waiting at most `timeout_s` for something; an empty list when nothing did.
 
-        A ``Stopped`` in the list is the end of the session. An empty block tells of a loss before it.
+        Of much that waits, only the oldest: who reads too slowly does not get all of it at once. A ``Stopped`` in the
+        list is the end of the session. An empty block tells of a loss before it.
 
         Raises
         ------
@@ -224,8 +225,10 @@ class Link:
         while self._error is None:
             chunk = self._reader.get(max(0.0, deadline_s - time.monotonic()))
             out = self._decode(chunk)
-            while out and (chunk := self._reader.get(0.0)) is not None:
+            n_bytes = 0 if chunk is None else len(chunk[0])
+            while out and n_bytes < AT_ONCE_BYTES and (chunk := self._reader.get(0.0)) is not None:
                 out += self._decode(chunk)
+                n_bytes += len(chunk[0])
             if out:
                 return out
             if self._closed or self._reader.exhausted:

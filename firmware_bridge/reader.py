@@ -18,6 +18,7 @@ __all__ = ["PortReader", "Tap", "close_port", "open_port"]
 
 CHUNK_BYTES = 4096
 QUEUE_CHUNKS = 4096  # at 115200 baud minutes of data, and never more than 16 MiB
+AT_ONCE_BYTES = 16384  # what one `read` of a link takes from it, about: a second and a half at 115200 baud
 POLL_S = 0.1
 WRITE_WITHIN_S = 1.0
 

@@ -19,6 +19,7 @@ from firmware_bridge.wire import Error, Stopped
 __all__ = ["SerialLinkSource"]
 
 _POLL_S = 0.1
+_END_WITHIN_S = 1.0
 _GATHER_S = 0.08
 """Frames wait for each other so long: a board sends one every 40 ms, and each wake of a thread has its price."""
 LARGEST_STEP_S = 60.0
@@ -140,15 +141,22 @@ class SerialLinkSource:
                         yield LinkEvent("ended", told, self._stream)
                         return
             yield from joined(blocks)
+        yield from self._last()
+
+    def _last(self) -> Iterator[Item]:
+        until_s = time.monotonic() + _END_WITHIN_S
+        n_left = 0
         for message in self._link.stop():
-            if isinstance(message, RawBlock):
-                yield self._scale.block(message)
-            elif isinstance(message, LinkChange):
+            if isinstance(message, LinkChange):
                 yield from self._back(message)
-        yield LinkEvent("ended", "stopped", self._stream)
+            elif isinstance(message, RawBlock) and time.monotonic() < until_s:
+                yield self._scale.block(message)
+            elif isinstance(message, RawBlock):
+                n_left += len(message.counts)
+        yield LinkEvent("ended", "stopped" + (f", {n_left} samples too late for it" if n_left else ""), self._stream)
 
     def stop(self) -> None:
-        """Stop the board; `items` hands out what was under way and ends."""
+        """Stop the board; `items` hands out what was under way, what takes a second at most, and ends."""
         self._stopping = True
         self._link.cancel()
 

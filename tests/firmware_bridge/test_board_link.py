@@ -18,7 +18,7 @@ from firmware_bridge.board_link import open_board
 from firmware_bridge.boards import BOARDS
 from firmware_bridge.link import open_link
 from firmware_bridge.protocols.edge import EdgeDecoder
-from firmware_bridge.reader import CHUNK_BYTES, PortReader
+from firmware_bridge.reader import AT_ONCE_BYTES, CHUNK_BYTES, PortReader
 from firmware_bridge.simulator import PtyBoard, VirtualBoard
 
 INFO = BoardInfo("Simulated", "1.0", "none", 360.0, ("MLII", "V1"), 5000.0, 1.0, 1)
@@ -117,6 +117,18 @@ def test_stop_returns_what_was_under_way():
         assert isinstance(out[-1], wire.Stopped)
         assert sum(len(block.counts) for block in blocks(out)) == out[-1].samples_sent
         assert link.stop() == []
+
+
+def test_of_much_that_waits_a_read_takes_the_oldest():
+    with PtyBoard(VirtualBoard(INFO, COUNTS, 2000.0, loop=True)) as board, open_link(board.path) as link:
+        while link._reader._chunks.qsize() < 4 * AT_ONCE_BYTES // CHUNK_BYTES:
+            assert link._reader.failure is None
+            time.sleep(0.01)
+        before = link.stats().bytes_received
+        first = link.read(5.0)
+        assert 0 < link.stats().bytes_received - before <= AT_ONCE_BYTES + CHUNK_BYTES
+        second = link.read(5.0)
+        assert blocks(second)[0].first_sample == blocks(first)[-1].first_sample + len(blocks(first)[-1].counts)
 
 
 def test_commands_are_answered_among_the_data():
