@@ -21,6 +21,7 @@ from edge_ecg.infer import open_classifier
 from edge_ecg.infer.stub import StubClassifier
 from edge_ecg.settings import LinkSettings, OutputSettings, PatientSettings, Settings, SignalSettings
 from edge_ecg.sinks import Sink
+from edge_ecg.sources import serial_link
 from edge_ecg.sources.serial_link import SerialLinkSource
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
 from edge_ecg.sources.waiting import WaitingSource
@@ -128,7 +129,10 @@ def board(link: Path, speed: float = SPEED, **how) -> Iterator[PtyBoard]:
         yield pty
 
 
-def test_it_waits_for_a_board_labels_it_waits_again_and_stops_in_order(tmp_path: Path) -> None:
+def test_it_waits_for_a_board_labels_it_waits_again_and_stops_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serial_link, "_END_WITHIN_S", 60.0)  # a busy machine may need longer for what waits
     kept, port = Kept(), tmp_path / "board"
     with Served(str(port), jsonl=kept) as served:
         until(lambda: "waiting" in kept.states)
