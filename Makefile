@@ -7,6 +7,7 @@ SECONDS ?= 30
 OUTAGES ?= 100
 KILLS ?= 200
 JOBS ?= 1
+WORKERS ?= auto
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -35,8 +36,9 @@ lint: $(FULL) ## style, and the rules of who may import whom
 types: $(FULL) ## static types
 	$(BIN)/mypy
 
-unit: $(FULL) ## the tests
-	$(BIN)/python -m pytest
+# The list of tests is cut in two, and who is done first takes of the other's rest: what one file shares is made once.
+unit: $(FULL) ## the tests, in WORKERS=auto processes (one a core)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 bench: $(FULL) ## measure accuracy and latency on this machine
 	$(BIN)/python -m benchmarks.foundation

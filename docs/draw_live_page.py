@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
         # The tab in front is the one that is drawn.
         for tab, name, whole in ((desk, "live-page.png", True), (phone, "live-page-phone.png", False)):
             tab.call("Page.bringToFront", {})
-            tab.wait(READY)
+            tab.wait(READY, timeout_s=120.0)
             tab.screenshot(folder / name, whole=whole)
             Image.open(folder / name).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(
                 folder / name, optimize=True

@@ -246,9 +246,15 @@ class Daemon:
                     taken += [section] if section in changed else []
         self._settings = dataclasses.replace(old, **{section: getattr(new, section) for section in taken})
         self._tell(f"settings  read again: {', '.join(f'[{name}]' for name in taken) or 'nothing'} changed")
-        kept = [name for name in changed if name not in RELOADABLE]
+        kept = [
+            f"{name}.{key.name}"
+            for name in changed
+            if name not in RELOADABLE
+            for key in dataclasses.fields(getattr(old, name))
+            if getattr(getattr(old, name), key.name) != getattr(getattr(new, name), key.name)
+        ]
         if kept:
-            self._tell(f"settings  {', '.join(f'[{name}]' for name in kept)} need a restart of the daemon")
+            self._tell(f"settings  only a restart of the daemon takes {', '.join(kept)}")
 
     def _change_output(self, name: str, new: Settings) -> None:
         """Put a new output in the place of an old one, which goes on when the new one cannot be opened."""

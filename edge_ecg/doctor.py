@@ -43,10 +43,16 @@ BOARD_FILE = Path("/proc/device-tree/model")
 SERIAL_GROUP = "dialout"
 
 
-def examine() -> list[Check]:
-    """Look at this machine and return every finding, worst or not, in a fixed order."""
+def examine(config_path: Path | None = None) -> list[Check]:
+    """Look at this machine and return every finding, worst or not, in a fixed order.
+
+    Parameters
+    ----------
+    config_path
+        Settings file, as of `edge_ecg.config.load`.
+    """
     data = data_root()
-    settings, loaded = _settings()
+    settings, loaded = _settings(config_path)
     return [
         judge_python(sys.version_info[:3]),
         _machine(),
@@ -210,10 +216,10 @@ def _coral() -> list[Check]:
     return [judge_coral(library, devices, probe)]
 
 
-def _settings() -> tuple[Check, config.Loaded | None]:
+def _settings(config_path: Path | None) -> tuple[Check, config.Loaded | None]:
     """Judge the settings in force; None instead of them when they cannot be read."""
     try:
-        loaded = config.load()
+        loaded = config.load(config_path=config_path)
     except ConfigError as error:
         return Check("settings", "fail", error.message, error.hint), None
     names = sorted({o.removeprefix("environment ") for o in loaded.origins.values() if o.startswith("environment ")})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from edge_ecg.errors import EdgeEcgError, SourceError, UsageError
 from edge_ecg.live import SCHEMA
 from edge_ecg.sinks.console import EPISODE_WORDS, RHYTHM_WORDS
 
-__all__ = ["ask", "lines"]
+__all__ = ["ask", "lines", "wrapped"]
 
 ANSWER_S = 3.0
 _MOST_BYTES = 1_000_000
@@ -67,9 +68,19 @@ def _refused(url: str, code: int, *, has_token: bool) -> EdgeEcgError:
     return SourceError(f"{url} answers with HTTP {code}", "Check --url")
 
 
-def lines(told: dict[str, Any]) -> list[str]:
-    """The figures as lines; whatever the daemon says, no line holds anything but printable characters."""
-    return ["".join(c if c.isprintable() else "?" for c in line) for line in _lines(told)]
+def lines(told: dict[str, Any], width: int = 80) -> list[str]:
+    """The figures as `wrapped` lines."""
+    return wrapped(_lines(told), width)
+
+
+def wrapped(found: Iterable[str], width: int) -> list[str]:
+    """Lines of at most ``width`` characters; whatever the daemon says, none holds any but printable ones."""
+    out: list[str] = []
+    for line in found:
+        printable = "".join(c if c.isprintable() else "?" for c in line)
+        indent = " " * min(10, width // 2)
+        out += textwrap.wrap(printable, width, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return out
 
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:

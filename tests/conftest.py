@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ def data_dir() -> Path:
 def no_trace_in_the_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What commands remember from run to run is not the user's own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+
+
+@pytest.fixture
+def timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle's model is timed with 50 beats, instead of the 3 s that `convert` takes for it."""
+    from quantize import bundle, measure
+
+    monkeypatch.setattr(measure, "_MORE_S", 0.0)
+    monkeypatch.setattr(bundle, "measure", partial(measure.measure, n=50))
 
 
 @pytest.fixture(autouse=True)

@@ -63,13 +63,14 @@ def daemon(config_path: Path | None, port: str | None) -> None:
     served = Daemon(settings, classifier, source, tell=tell, read_settings=read_settings, notifier=notifier)
     with orderly_stop(served.stop, on_hangup=served.reload):
         served.run()
-    for line in stats_lines(served.stats):
+    link = source.stats()
+    for line in stats_lines(served.stats, link):
         tell(line)
     for name, output in served.health().outputs.items():
         if output.failure or output.n_dropped or output.n_blocks_dropped:
             lost = f"{output.n_dropped} events and {output.n_blocks_dropped} blocks of signal lost"
             tell(f"output    {name}: {lost}" + (f": {output.failure}" if output.failure else ""))
-    if (link := source.stats()) is not None:
+    if link is not None:
         tell(link_line(link))
 
 

@@ -56,7 +56,7 @@ def demo(speed: float, model: str) -> None:
     stopped = "stopped after " if interrupted.happened else ""
     click.echo(f"\nsummary   {stopped}{stats.n_samples / board.info.fs_hz:.0f} s of ECG")
     agreement = agreement_lines(notes, beats, stats.n_samples if interrupted.happened else None)
-    for line in [*stats_lines(stats), *agreement, link_line(link)]:
+    for line in [*stats_lines(stats, link), *agreement, link_line(link)]:
         click.echo(line)
     click.echo(
         "note      Beats of this record (MIT-BIH 223) took part in training: a demonstration, not a test.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -16,15 +17,22 @@ FAILED = 2
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of checks.")
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="Settings file; not given: ./edge-ecg.toml, or /etc/edge-ecg/config.toml, which the service has.",
+)
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> None:
+def doctor(ctx: click.Context, as_json: bool, config_path: Path | None) -> None:
     """Check this machine and say what to mend. Exit code 2 when a check fails.
 
     \b
     Example:
       edge-ecg doctor
+      edge-ecg doctor --config bed-3.toml    (of a daemon that was started with it)
     """
-    checks = examine()
+    checks = examine(config_path)
     if as_json:
         click.echo(json.dumps([encode(check) for check in checks], indent=2))
     else:

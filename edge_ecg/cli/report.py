@@ -82,8 +82,16 @@ def tell_safety_once() -> None:
         told.touch()
 
 
-def stats_lines(stats: RunStats) -> list[str]:
-    """Labels, delays and losses of a run as lines."""
+def stats_lines(stats: RunStats, link: LinkStats | None = None) -> list[str]:
+    """Labels, delays and losses of a run as lines.
+
+    Parameters
+    ----------
+    stats
+        What went by. The samples lost there are all that the signal lacks.
+    link
+        What it came by, which knows only of those that were sent and did not arrive: the two figures are told apart.
+    """
     labels = "  ".join(f"{name} {n}" for name, n in stats.labels.most_common())
     lines = [f"labelled  {stats.n_beats} beats" + (f": {labels}" if labels else "")]
     if stats.n_samples and not stats.n_beats:
@@ -94,7 +102,9 @@ def stats_lines(stats: RunStats) -> list[str]:
     if stats.n_rejected:
         lines.append(f"reject    {stats.n_rejected} beats marked reject")
     if stats.n_gaps:
-        lines.append(f"gaps      {stats.n_gaps}, {stats.n_samples_lost} samples lost")
+        away = 0 if link is None else stats.n_samples_lost - link.samples_lost
+        of_which = f": {stats.n_samples_lost - away} lost by the link, {away} while the board was away"
+        lines.append(f"gaps      {stats.n_gaps}, {stats.n_samples_lost} samples missing{of_which if away > 0 else ''}")
     return lines
 
 

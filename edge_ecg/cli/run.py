@@ -124,7 +124,8 @@ def run_command(
             runner.run()
         except (LinkError, EdgeEcgError) as error:
             broken = error
-    for line in [*stats_lines(runner.stats), link_line(source.stats())]:
+    counters = source.stats()
+    for line in [*stats_lines(runner.stats, counters), link_line(counters)]:
         tell(line)
     raise_what_went_wrong(broken, runner.sinks[: len(outputs)])
 

@@ -11,7 +11,7 @@ import click
 from edge_ecg.cli.interrupt import orderly_stop
 from edge_ecg.errors import SourceError
 from edge_ecg.settings import WebSettings
-from edge_ecg.top import ask, lines
+from edge_ecg.top import ask, lines, wrapped
 from edge_ecg.web.token import read_token
 
 REFRESH_S = 1.0
@@ -46,28 +46,25 @@ def top(url: str, token_file: str | None, once: bool) -> None:
     with orderly_stop(is_over.set):
         sys.stdout.write(_BEGIN)
         try:
-            shown = lines(told)
+            warning: list[str] = []
             while True:
-                _draw(shown)
+                size = shutil.get_terminal_size()
+                width = max(20, size.columns)
+                _draw([*wrapped(warning, width), *lines(told, width)], size.lines)
                 if is_over.wait(REFRESH_S):
                     return
                 try:
-                    shown = lines(ask(url, token))
+                    told, warning = ask(url, token), []
                 except SourceError as error:
                     # What is shown stays, since it is the last that is known; the daemon may come back.
-                    shown = [f"NO ANSWER: {error.message}; this is old, trying again", *_without_warning(shown)]
+                    warning = [f"NO ANSWER: {error.message}; this is old, trying again"]
         finally:
             sys.stdout.write(_END)
             sys.stdout.flush()
 
 
-def _without_warning(shown: list[str]) -> list[str]:
-    return shown[1:] if shown and shown[0].startswith("NO ANSWER") else shown
-
-
-def _draw(shown: list[str]) -> None:
+def _draw(shown: list[str], height: int) -> None:
     """Write over what is there; what does not fit is left out."""
-    width, height = shutil.get_terminal_size()
-    rows = [line[:width] for line in shown[: height - 1]]
+    rows = shown[: height - 1]
     sys.stdout.write(_HOME + "".join(f"{row}{_TO_LINE_END}\r\n" for row in rows) + _TO_SCREEN_END)
     sys.stdout.flush()

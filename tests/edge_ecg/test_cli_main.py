@@ -57,6 +57,24 @@ def test_no_arguments_give_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Commands:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("module", ["click", "edge_ecg.cli.main", "edge_ecg.cli.replay", "numpy"])
+def test_ctrl_c_while_it_is_still_being_imported_is_quiet(module: str) -> None:
+    scripts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]
+    entry, _, name = scripts["edge-ecg"].partition(":")
+    code = (
+        "import importlib, os, signal, sys\n"
+        "class CtrlC:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, CtrlC())\n"
+        "sys.argv = ['edge-ecg', 'replay', 'a-record']\n"
+        f"sys.exit(importlib.import_module({entry!r}).{name}())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr in ("", "edge-ecg: stopped\n")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
     assert capsys.readouterr().out == f"edge-ecg {edge_ecg.__version__}\n"

@@ -20,12 +20,14 @@ import serial
 
 from edge_ecg.cli import run as run_module
 from edge_ecg.cli.main import run
-from edge_ecg.cli.report import link_line
+from edge_ecg.cli.report import link_line, stats_lines
 from edge_ecg.infer.stub import StubClassifier
 from edge_ecg.io import read_record
 from edge_ecg.runner import Runner
 from edge_ecg.sinks.beats import BeatList
 from edge_ecg.sources.virtual import EXCERPT, board_of_record
+from edge_ecg.stats import RunStats
+from edge_ecg.types import GapEvent, StreamInfo
 from firmware_bridge import wire
 from firmware_bridge.blocks import LinkStats
 from firmware_bridge.ports import PortInfo
@@ -317,3 +319,16 @@ def test_a_stub_needs_no_model_to_try_a_board() -> None:
 def test_bytes_that_nobody_read_in_time_are_told() -> None:
     assert "dropped" not in link_line(LinkStats())
     assert link_line(LinkStats(queue_drops=7)).endswith("0 overruns, 7 bytes dropped unread")
+
+
+def test_what_the_signal_lacks_and_what_the_link_lost_are_told_apart() -> None:
+    stats, stream = RunStats(), StreamInfo("s", 250.0, ("I",))
+    stats.count(GapEvent(stream, 1000, 20, interpolated=False))
+    assert (
+        stats_lines(stats)[-1]
+        == stats_lines(stats, LinkStats(samples_lost=20))[-1]
+        == "gaps      1, 20 samples missing"
+    )
+    stats.count(GapEvent(stream, 5000, 700, interpolated=False))
+    last = stats_lines(stats, LinkStats(samples_lost=20))[-1]
+    assert last == "gaps      2, 720 samples missing: 20 lost by the link, 700 while the board was away"

@@ -53,6 +53,19 @@ def page() -> Iterator[WebSink]:
     sink.close()
 
 
+def test_no_line_is_wider_than_the_terminal() -> None:
+    port = "/dev/serial/by-id/usb-Arduino__www.arduino.cc__0043_7583733303735140D1A0-if00"
+    detail = "no board: cannot open the port: No such file or directory. Plug the board in, or see `edge-ecg ports`"
+    view = LiveView()
+    feed(view)
+    health = replace(HEALTH, state="waiting", detail=detail, port=port)
+    told = {**view.as_dict(health, time.time()), "viewers": 0}
+    for width in (80, 30):
+        shown = lines(told, width)
+        assert max(map(len, shown)) <= width
+        assert "".join("".join(lines(told, 10_000)).split()) == "".join("".join(shown).split()), "nothing is cut off"
+
+
 def test_once_prints_the_figures(page: WebSink, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["top", "--once", "--url", page.url]) == 0
     out = capsys.readouterr().out

@@ -250,7 +250,7 @@ def test_new_settings_change_outputs_in_mid_stream_and_name_what_needs_a_restart
         n_before = len(kept.beats)
         # What a person should know of the stream stands at the head of the new file.
         assert '"type":"model"' in file.read_text().splitlines()[0] + file.read_text().splitlines()[1]
-        until(lambda: any("[signal] need a restart" in line for line in served.told))
+        until(lambda: "settings  only a restart of the daemon takes signal.invert" in served.told)
         served.new_settings = ConfigError("c.toml: no TOML", "Mend it")
         served.daemon.reload()
         until(lambda: any("not taken: c.toml: no TOML" in line for line in served.told))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from edge_ecg.cli.main import run
 from edge_ecg.doctor import (
     Check,
     examine,
@@ -68,6 +70,17 @@ def test_a_broken_settings_file_is_found(tmp_path: Path, monkeypatch: pytest.Mon
     assert settings.status == "fail"
     assert "link.bauds" in settings.detail
     assert "link.baud" in settings.next_step
+
+
+def test_the_settings_may_be_those_of_a_daemon_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bed-3.toml"
+    file.write_text('[model]\nid = "nope"\n', encoding="utf-8")
+    assert run(["doctor", "--json", "--config", str(file)]) == 2
+    told = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert str(file) in told["settings"]["detail"]
+    assert "nope" in told["model in use"]["detail"]
+    assert run(["doctor", "--config", str(tmp_path / "absent.toml")]) == 2
+    assert f"{tmp_path / 'absent.toml'}: cannot read the settings file" in capsys.readouterr().out
 
 
 def test_the_model_of_the_settings_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,14 @@ def test_mitdb_has_its_published_number_of_beats(data_dir):
     assert sum(int(read_annotations(data_dir / "mitdb" / name).is_beat.sum()) for name in records) == 109494
 
 
+def test_notes_end_in_a_zero_as_in_the_files_of_physionet(data_dir: Path, tmp_path: Path) -> None:
+    theirs = b"\x12p\x03\xfc(N\x00\x00"  # "+" at 18, a note of three bytes, and one more to be even
+    assert (data_dir / "mitdb" / "100.atr").read_bytes().startswith(theirs)
+    write_annotations(tmp_path / "ours.atr", Annotations.of([18], ["+"], aux=["(N"]))
+    assert theirs in (tmp_path / "ours.atr").read_bytes()
+    assert reference(tmp_path / "ours").aux_note == ["(N\0"]
+
+
 def test_the_excerpt_holds_the_beats_it_is_shipped_for():
     assert_same_as_reference(EXCERPT)
     annotations = read_annotations(EXCERPT)

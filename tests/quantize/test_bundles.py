@@ -55,7 +55,7 @@ def run_folder(data: WindowSet, split: Split, tmp_path_factory: pytest.TempPathF
     from train.load import build_of
 
     folder = tmp_path_factory.mktemp("run")
-    recipe = Recipe(epochs=20, batch_size=16, average_decay=0.5)
+    recipe = Recipe(epochs=6, batch_size=16, average_decay=0.5)
     fit(build_of("baseline"), data, split, recipe, PARAMS, 1, folder)
     return folder
 

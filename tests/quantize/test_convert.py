@@ -19,9 +19,12 @@ from edge_ecg.manifest import load_bundle
 from edge_ecg.scoring.probabilities import roc_auc
 from edge_ecg.sources.virtual import EXCERPT
 from train.load import build_of, load_data, load_network
-from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, write_run
+from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, read_run, write_run
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*"),
+    pytest.mark.usefixtures("timed_briefly"),
+]
 
 PARAMS = PreprocessParams()
 FOLD = 2
@@ -189,19 +192,21 @@ def test_the_folds_of_another_split_are_one_set_of_figures(
     assert list(m.metrics_of_other_splits) == ["patient"]
     pooled = m.metrics_of_other_splits["patient"]
 
-    # Every beat once, by the model that did not see it.
+    # Every beat once, by the network that did not see it; float32 says what it says but for the last bits.
+    from train.fit import predict
+
     reference, scores, patients = [], [], []
     for fold in range(5):
-        assert run(["convert", "--float32", f"fold{fold}"]) == 0
+        folder = tmp_path / "runs" / f"fold{fold}"
         data, split = load_data(str(on_all_splits), "patient", PARAMS, fold=fold)
-        probs = open_classifier(f"mine-baseline-patient-fold{fold}-float32").classify_many(data.windows[split.test])
+        probs = predict(load_network(folder, read_run(folder)), data.windows[split.test])
         reference += data.labels[split.test].tolist()
         scores += probs[:, 1].tolist()
         patients += data.patients[split.test].tolist()
     assert pooled.n == len(reference) == len(data.labels)
     said, truth, whose = np.array(scores) > 0.5, np.array(reference), np.array(patients)
-    assert pooled.accuracy == pytest.approx((said == truth).mean())
-    assert pooled.roc_auc == roc_auc(truth, scores)
+    assert pooled.accuracy == pytest.approx((said == truth).mean(), abs=0.005)
+    assert pooled.roc_auc == pytest.approx(roc_auc(truth, scores), abs=0.001)
     assert pooled.per_patient is not None
     means = [np.mean(np.array(scores)[whose == k]) for k in range(6)]
     assert (pooled.per_patient.n, pooled.per_patient.roc_auc) == (6, roc_auc([0, 1] * 3, means))

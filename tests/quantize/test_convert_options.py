@@ -16,7 +16,10 @@ from edge_ecg.manifest import load_bundle
 from train.models import baseline
 from train.run import read_run
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning"),
+    pytest.mark.usefixtures("timed_briefly"),
+]
 
 TOML = """\
 label_set = "aami5"

@@ -17,6 +17,7 @@ from edge_ecg.manifest import load_bundle
 from edge_ecg.sources.virtual import EXCERPT
 
 pytestmark = [
+    pytest.mark.usefixtures("timed_briefly"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5"),
     pytest.mark.filterwarnings("ignore::UserWarning:keras.*"),

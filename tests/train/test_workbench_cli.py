@@ -21,7 +21,10 @@ from train.run_folder import training_in
 from train.splits import Split, split_of
 from train.window_set import WindowSet
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*"),
+    pytest.mark.usefixtures("timed_briefly"),
+]
 
 PARAMS = PreprocessParams()
 

@@ -139,7 +139,9 @@ export class Strip {
     this.movePen(elapsed_s);
     const oldest_s = Math.max(this.pen_s - this.window_s + GAP_S, 0);
     for (const beat of this.beats) if (BANDS[beat.label] && !beat.reject) this.drawBand(beat, oldest_s);
-    this.stream.leads.forEach((name, lead) => this.drawLead(name, lead, oldest_s));
+    // The names lie under the traces, which nothing may hide.
+    this.stream.leads.forEach((name, lead) => this.drawName(name, lead));
+    this.stream.leads.forEach((name, lead) => this.drawLead(lead, oldest_s));
     context.fillStyle = "#1d4ed8";
     context.fillRect(this.x(this.pen_s), 0, 1.5, this.height);
     for (const beat of this.beats) this.drawLabel(beat, oldest_s);
@@ -157,7 +159,7 @@ export class Strip {
     return (((t_s % this.window_s) + this.window_s) % this.window_s) * MM_PER_S * MM;
   }
 
-  drawLead(name, lead, oldest_s) {
+  drawLead(lead, oldest_s) {
     const context = this.context;
     const middle = LANE + (lead + 0.58) * this.row_mm * MM;
     const ring = this.rings[lead];
@@ -184,6 +186,10 @@ export class Strip {
       last_x = x;
     }
     context.stroke();
+  }
+
+  drawName(name, lead) {
+    const context = this.context;
     context.font = "600 13px system-ui, sans-serif";
     const is_labelled = name === this.stream.lead;
     const top = LANE + lead * this.row_mm * MM + 14;
