@@ -24,7 +24,7 @@ from train.room import check_room
 from train.run import Recipe, RunInfo, find_run, read_run
 from train.run_folder import training_in
 from train.splits import SPLITS, check_split, check_trains
-from train.teacher import Teacher, open_teacher
+from train.teacher import Teacher
 from train.window_set import SEGMENTATIONS, runs_root
 from train.workers import ALONE, join_workers
 
@@ -71,7 +71,7 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
     with workers.together():
         folder, begun, recipe = workers.ask_chief(lambda: _resumed(resume) if resume else _new_run(**options))
     if begun:
-        teachers = [open_teacher(*its) for its in zip(begun.teachers, begun.teachers_sha256, strict=True)]
+        teachers = [Teacher.open(*its) for its in zip(begun.teachers, begun.teachers_sha256, strict=True)]
     check_room("training", memory_bytes=1_500_000_000, disk_bytes=150_000_000, folder=folder)
     # What is missing is told before the beats are cut, not after.
     import tensorflow  # noqa: F401
@@ -153,7 +153,7 @@ def _new_run(
 
 def _teacher(run: str, options: Mapping[str, Any]) -> Teacher:
     """Refused by what is known of its beats before they are cut; `fit` knows the rest."""
-    teacher = open_teacher(run)
+    teacher = Teacher.open(run)
     teacher.check({name: options[name] for name in ("split", "segmentation")})
     return teacher
 

@@ -16,7 +16,7 @@ from edge_ecg.errors import DataError, UsageError
 from train.models import build_of
 from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, read_run, write_run
 from train.splits import Split
-from train.teacher import Teacher, divergence, open_teacher
+from train.teacher import Teacher, divergence
 from train.window_set import WindowSet
 from train.workers import ALONE, Workers
 
@@ -55,7 +55,7 @@ def teacher(beats: WindowSet, tmp_path_factory: pytest.TempPathFactory) -> Teach
     """One whose answers differ: a few steps at a high rate."""
     folder = tmp_path_factory.mktemp("runs") / "teacher"
     train(beats, folder, replace(QUICK, epochs=5, learning_rate=0.02))
-    return open_teacher(folder)
+    return Teacher.open(folder)
 
 
 def pupil(n_classes: int) -> Any:
@@ -222,17 +222,17 @@ def test_a_teacher_is_known_by_its_weights(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "wise"
     folder.mkdir()
     with pytest.raises(DataError, match="the teacher: no run 'wise'"):
-        open_teacher("wise")
+        Teacher.open("wise")
     write_run(folder, INFO)
     with pytest.raises(DataError, match=rf"the teacher: .*holds no {WEIGHTS}"):
-        open_teacher("wise")
+        Teacher.open("wise")
     (folder / WEIGHTS).write_bytes(b"old")
-    known = open_teacher(folder)
+    known = Teacher.open(folder)
     assert known.name == "wise", "by its name, wherever the runs are moved to"
-    assert open_teacher(known.name, known.sha256) == known
+    assert Teacher.open(known.name, known.sha256) == known
     (folder / WEIGHTS).write_bytes(b"new")
     with pytest.raises(UsageError, match=r"the teacher .* has changed: .* Put the old ones back"):
-        open_teacher(known.name, known.sha256)
+        Teacher.open(known.name, known.sha256)
 
 
 def test_what_is_wrong_with_a_teacher_is_told_before_the_work_begins(
