@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from edge_ecg.beginning import FIXED
 from edge_ecg.bundles import find_bundle, shipped_ids
 from edge_ecg.errors import DataError, ModelError, UsageError
 from edge_ecg.infer.tflite import TfliteClassifier
@@ -18,7 +19,7 @@ from train.models import n_outputs
 from train.run import WEIGHTS, RunInfo, find_run, read_run
 from train.window_set import runs_root
 
-__all__ = ["SAME", "Trained", "same_title"]
+__all__ = ["SAME", "Trained"]
 
 SAME = (
     *("dataset", "label_set", "segmentation", "lead", "preprocessing_fingerprint", "data_sha256"),
@@ -86,7 +87,11 @@ class Trained:
         folder = self.folder.resolve()
         if self.is_run:
             return folder.name if folder.parent == runs_root().resolve() else str(folder)
-        return folder.name if folder.name in shipped_ids() and find_bundle(folder.name).resolve() == folder else str(folder)
+        return (
+            folder.name
+            if folder.name in shipped_ids() and find_bundle(folder.name).resolve() == folder
+            else str(folder)
+        )
 
     def other(self, facts: Mapping[str, Any]) -> str | None:
         """The first of `SAME` that differs in ``facts`` of a `RunInfo`; None when all that are there are alike."""
@@ -97,8 +102,12 @@ class Trained:
 
     def _has(self, key: str, value: Any) -> bool:
         its = getattr(self.info, key)
-        # A bundle does not say where its data lay.
-        return same_title(its, value) if key == "dataset" and not self.is_run else bool(its == value)
+        if self.is_run:
+            return bool(its == value)
+        # A bundle does not say where its data lay, and may have been made on another kind of processor.
+        if key == "data_sha256" and self.info.dataset in FIXED:
+            return True
+        return Path(value).name == its if key == "dataset" else bool(its == value)
 
     def network(self) -> Any:
         """What gives outputs ``(n, n_outputs)`` of windows ``(n, 187, 1)``: called as a Keras model is.
@@ -111,11 +120,6 @@ class Trained:
         if isinstance(self.info, RunInfo):
             return load_network(self.folder, self.info)
         return _Interpreted(TfliteClassifier(load_bundle(self.folder)), n_outputs(self.info.label_set))
-
-
-def same_title(one: str, other: str) -> bool:
-    """Whether two data sets have the same name, wherever their folders lie."""
-    return Path(one).name == Path(other).name
 
 
 class _Interpreted:
