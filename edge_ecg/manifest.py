@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from edge_ecg.beginning import Beginning
 from edge_ecg.bundles import (
     MODEL_FILES,
     SCHEMA_VERSION,
@@ -127,6 +128,8 @@ class ModelManifest:
         Float figures of the network after its ``changes``; None without any.
     is_foreign
         It came as a Keras file: which beats trained it is not known, so the test beats may be among them.
+    starts
+        What its training began with, and what that began with, and so on; empty: with chance.
     """
 
     schema_version: int
@@ -168,6 +171,7 @@ class ModelManifest:
     parity: Parity | None = None
     changed_metrics: Metrics | None = None
     is_foreign: bool = False
+    starts: tuple[Beginning, ...] = ()
 
     def __post_init__(self) -> None:
         check_id(self.id)
@@ -181,7 +185,7 @@ class ModelManifest:
 
     def learned(self, database: str, record: str) -> bool:
         """Whether beats of a record may have trained it: of a data set that it knows, any may."""
-        return self.dataset == database
+        return database in (self.dataset, *(start.dataset for start in self.starts))
 
 
 @dataclass(frozen=True, slots=True)

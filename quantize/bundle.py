@@ -259,6 +259,7 @@ def _manifest(
         changes=source.changes,
         operators=dict(sorted(Counter(operator.name for operator in operators_of(model)).items())),
         is_foreign=source.is_foreign,
+        starts=tuple(start.without_paths() for start in run.starts),
     )
 
 

@@ -39,7 +39,7 @@ def card(m: ModelManifest) -> str:
 **{m.intended_use}**
 {_bench_only(m)}{_foreign(m)}
 The `{m.network}` network ({m.n_parameters:,} parameters) on `{m.dataset}`, {m.precision}, {m.bytes:,} bytes,
-labels {", ".join(m.labels)} (class map `{m.label_set}`), lead {m.lead}.{_MEANING.get(m.dataset, "")}{_changes(m)}{_runtimes(m)}
+labels {", ".join(m.labels)} (class map `{m.label_set}`), lead {m.lead}.{_MEANING.get(m.dataset, "")}{_starts(m)}{_changes(m)}{_runtimes(m)}
 
 ## Figures: test part of the `{m.split}` split{fold}, {m.metrics.n:,} beats, {_positions(m)} beats, lead {m.lead}
 Patients on both sides of the split: {both}.
@@ -65,7 +65,7 @@ How the project's recipes were set, and which test figures were known by then: d
 {commands}
 ```
 
-Data: {data_credit(m.dataset)}
+Data: {_credits(m)}
 """
 
 
@@ -90,6 +90,17 @@ def _foreign(m: ModelManifest) -> str:
 **The network came as a Keras file.** How it was trained and on which beats is not known: beats of the test part may be
 among them, and then the figures below are better than those of new beats.
 """
+
+
+def _starts(m: ModelManifest) -> str:
+    if not m.starts:
+        return ""
+    told = ", which began with ".join(f"`{s.title}` (`{s.dataset}`, `{s.split}` split)" for s in m.starts)
+    return f"\nIts training began with the weights of {told}."
+
+
+def _credits(m: ModelManifest) -> str:
+    return " ".join(data_credit(name) for name in dict.fromkeys([m.dataset, *(s.dataset for s in m.starts)]))
 
 
 def _changes(m: ModelManifest) -> str:

@@ -121,5 +121,6 @@ def _difference(a: RunInfo, b: RunInfo) -> str:
         "preprocessing": (a.preprocessing, b.preprocessing),
         "recipe": (a.recipe, b.recipe),
         "number of teachers": (len(a.teachers), len(b.teachers)),
+        "start": (bool(a.starts), bool(b.starts)),
     }
     return next((what for what, (one, other) in pairs.items() if one != other), "")

@@ -24,7 +24,8 @@ from train.room import check_room
 from train.run import Recipe, RunInfo, find_run, read_run
 from train.run_folder import training_in
 from train.splits import SPLITS, check_split, check_trains
-from train.teacher import Teacher, open_teacher
+from train.start import Start
+from train.teacher import Teacher
 from train.window_set import SEGMENTATIONS, runs_root
 from train.workers import ALONE, join_workers
 
@@ -42,8 +43,13 @@ RHYTHM = "rhythm"
               help="As the device cuts beats, or as published, with a look ahead.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of weights, order, augmentation.")
 @click.option("--config", "recipe_file", type=click.Path(path_type=Path), help="Recipe; default: the network's own.")
-@click.option("--teacher", metavar="RUN", multiple=True, help="Learn from this run of the same beats, too; repeatable.")
-@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
+@click.option(
+    "--teacher", metavar="RUN|BUNDLE", multiple=True, help="Learn from what it says of the same beats, too; repeatable."
+)
+@click.option("--start", metavar="RUN|BUNDLE", help="Begin with its weights instead of chance.")
+@click.option(
+    "--epochs", type=click.IntRange(0), help="Instead of the recipe's; 0, with --start: a run of its weights."
+)
 @click.option("--threads", type=click.IntRange(0), default=0, help="Of TensorFlow; default: all processors.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default under EDGE_ECG_RUNS.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped, bit for bit.")
@@ -55,7 +61,8 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
     \b
     Example:
       edge-ecg train --network baseline --data mitdb --seed 1
-      edge-ecg train --network tiny --data mitdb --teacher mitdb-deep_residual-random-seed1
+      edge-ecg train --network tiny --data mitdb --teacher mitdb-deep_residual-int8
+      edge-ecg train --network residual --data ./my-clinic --start mitdb-residual-int8
       edge-ecg train --network rhythm
       edge-ecg train --resume mitdb-baseline-random-seed1
     """
@@ -66,12 +73,16 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
         _train_rhythm(given, options["seed"], options["out"], threads)
         return
     workers = join_workers(threads, lambda line: click.echo(line, err=True)) if strategy else ALONE
-    taught_by = options.pop("teacher")
+    taught_by, begins_with = options.pop("teacher"), options.pop("start")
     teachers = [_teacher(run, options) for run in taught_by]
+    start = _start(begins_with, options) if begins_with else None
+    if options["epochs"] == 0 and not start:
+        raise UsageError("0 epochs train nothing", "Give 1 or more; or weights to begin with, by --start")
     with workers.together():
         folder, begun, recipe = workers.ask_chief(lambda: _resumed(resume) if resume else _new_run(**options))
     if begun:
-        teachers = [open_teacher(*its) for its in zip(begun.teachers, begun.teachers_sha256, strict=True)]
+        teachers = [Teacher.open(*its) for its in zip(begun.teachers, begun.teachers_sha256, strict=True)]
+        start = Start.open(begun.starts[0].name, begun.starts[0].sha256) if begun.starts else None
     check_room("training", memory_bytes=1_500_000_000, disk_bytes=150_000_000, folder=folder)
     # What is missing is told before the beats are cut, not after.
     import tensorflow  # noqa: F401
@@ -89,7 +100,7 @@ def train(ctx: click.Context, resume: str | None, threads: int, strategy: str | 
     with workers.together(folder):
         info = fit(
             build_of(o["network"]), data, parts, recipe, params, o["seed"], folder, command,
-            threads=threads, resume=begun is not None, workers=workers, teachers=teachers,
+            threads=threads, resume=begun is not None, workers=workers, teachers=teachers, start=start,
         )  # fmt: skip
     if not workers.is_chief:
         return
@@ -135,7 +146,7 @@ def _new_run(
         choices = f"--network ({', '.join(NETWORKS)}) and --data ({', '.join(DATA_SETS)})"
         raise UsageError("train what?", f"Give {choices}, or --resume RUN")
     recipe = _read_recipe(recipe_file or _own_recipe(network, dataset))
-    if epochs:
+    if epochs is not None:
         recipe = replace(recipe, epochs=epochs)
     check_split(dataset, split, fold)
     name = [Path(dataset).resolve().name, network, split, f"seed{seed}"]
@@ -153,9 +164,17 @@ def _new_run(
 
 def _teacher(run: str, options: Mapping[str, Any]) -> Teacher:
     """Refused by what is known of its beats before they are cut; `fit` knows the rest."""
-    teacher = open_teacher(run)
+    teacher = Teacher.open(run)
     teacher.check({name: options[name] for name in ("split", "segmentation")})
     return teacher
+
+
+def _start(name: str, options: Mapping[str, Any]) -> Start:
+    """As `_teacher`."""
+    start = Start.open(name)
+    if options["network"] and options["dataset"]:
+        start.check({key: options[key] for key in ("network", "dataset", "split", "segmentation")})
+    return start
 
 
 def _resumed(name: str) -> tuple[Path, RunInfo, Recipe]:
@@ -181,4 +200,7 @@ def _read_recipe(file: Path) -> Recipe:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"recipe {file} cannot be read: {error}", "It is a TOML file of train.run.Recipe") from None
-    return decode(Recipe, table, where=str(file), error=ConfigError)
+    recipe = decode(Recipe, table, where=str(file), error=ConfigError)
+    if recipe.epochs == 0:
+        raise ConfigError(f'{file}: "epochs" must be above 0', "A run of the weights that it begins with: --epochs 0")
+    return recipe

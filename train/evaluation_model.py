@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ecg.beginning import FIXED, SAME_PEOPLE, Beginning
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import ModelError, UsageError
 from edge_ecg.infer.tflite import TfliteClassifier
@@ -21,11 +22,6 @@ from train.splits import Split
 from train.window_set import WindowSet, runs_root
 
 __all__ = ["ScoredModel", "open_model"]
-
-_FIXED = frozenset({"mitdb", "ptb"})
-"""Data sets that are read whole or not at all: under each name always the same beats of the same people."""
-_SAME_PEOPLE = ({"ptb", "ptbdb"},)
-"""Data sets of the same patients."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +46,8 @@ class ScoredModel:
         How a run was fitted; None of a bundle, whose manifest does not say it.
     unfinished
         How far a training got that is not at its end, such as ``12 of 36 epochs``; None when it is, and of a bundle.
+    starts
+        What its training began with, and what that began with.
     is_foreign
         It came as a Keras file: nobody here knows what it learned from.
     """
@@ -69,6 +67,7 @@ class ScoredModel:
     n_bytes: int | None = None
     recipe: Recipe | None = None
     unfinished: str | None = None
+    starts: tuple[Beginning, ...] = ()
     is_foreign: bool = False
 
     def probs(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -84,7 +83,7 @@ class ScoredModel:
 
         The hash tells, whatever the data set is called now; of a fixed public set the name does, too.
         """
-        return self.data_sha256 == data.sha256 or self.dataset == data.dataset in _FIXED
+        return self.data_sha256 == data.sha256 or self.dataset == data.dataset in FIXED
 
     def is_own_split(self, split: Split) -> bool:
         """Whether it was trained on this split and fold."""
@@ -107,8 +106,12 @@ class ScoredModel:
         ours, theirs = Path(self.dataset).name, data.title
         if ours == theirs:
             return "not known to be new people: the data changed since the training"
-        if any({ours, theirs} <= same for same in _SAME_PEOPLE):
+        if any({ours, theirs} <= same for same in SAME_PEOPLE):
             return f"no test of new people: it was trained on {ours}: recordings of the same patients"
+        for start in self.starts:
+            if start.has_people_of(data.dataset, data.sha256):
+                which = f"{start.title}, which was trained on {Path(start.dataset).name}"
+                return f"no test of new people: its training began with {which}: recordings of the same patients"
         return None
 
 
@@ -144,6 +147,7 @@ def open_model(name: str) -> ScoredModel:
         manifest.network,
         manifest.seed,
         manifest.bytes,
+        starts=manifest.starts,
         is_foreign=manifest.is_foreign,
     )
 
@@ -182,6 +186,7 @@ def _run(folder: Path) -> ScoredModel:
         info.network,
         info.seed,
         recipe=info.recipe,
+        starts=info.starts,
         unfinished=_unfinished(info),
     )
 

@@ -33,6 +33,7 @@ from train.run import PROGRESS, RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, begun_run,
 from train.run_folder import replaced_together, told_when_full, training_in
 from train.schedule import Schedule
 from train.splits import Split
+from train.start import Start, hand_over
 from train.step import computing_in, optimizer_of, scale_dropout, seed_dropout, step_of, tensorflow_with
 from train.teacher import Teacher
 from train.window_set import WindowSet
@@ -55,6 +56,7 @@ def fit(
     resume: bool = False,
     workers: Workers = ALONE,
     teachers: Sequence[Teacher] = (),
+    start: Start | None = None,
 ) -> RunInfo:
     """Train one network from one seed.
 
@@ -82,6 +84,8 @@ def fit(
         Who fits it together; each calls this alike, and only the chief has need of ``folder``.
     teachers
         Whom it learns from besides the labels: from what they say on average.
+    start
+        Whose weights it begins with; they count as epoch 0, which is kept when no other is better.
 
     Raises
     ------
@@ -89,7 +93,7 @@ def fit(
         The loss is no number any more. What was best before is kept.
     UsageError
         ``resume`` with other data, another seed, recipe or teachers than the run began with; workers that differ in
-        them; a teacher of other data or another split;
+        them; a teacher of other data or another split; a start that may have seen what tests here, or does not fit;
         another process trains in ``folder``, or it cannot be written.
     DataError
         The noise that the recipe asks for is missing; a run or checkpoint to resume cannot be read; the disk is full.
@@ -103,6 +107,7 @@ def fit(
         # Before the seed is set: a network begins with the same weights whether it has a teacher or not.
         with computing_in(keras, recipe.compute):
             teaching = [teacher.network() for teacher in teachers]
+        begun = start.float_network(data.windows[split.train]) if start and not resume else None
         keras.utils.set_random_seed(seed)
         # Dropout that can be seeded anew for each epoch: a resumed one draws what the straight one drew.
         keras.backend.experimental.enable_tf_random_generator()
@@ -111,14 +116,20 @@ def fit(
         with computing_in(keras, recipe.compute):
             model = build(n_outputs(data.label_set))
         scale_dropout(keras, model, recipe.dropout_scale)
+        if start and begun:
+            fresh = hand_over(begun, model, same_classes=start.info.label_set == data.label_set)
+            if workers.is_chief:
+                _say_start(start, fresh)
         mean.set_weights(model.get_weights())
         optimizer = optimizer_of(keras, recipe)
         optimizer.build(model.trainable_variables)
         step = step_of(tf, keras, model, mean, optimizer, recipe, workers, teaching)
         schedule = Schedule(recipe)
-        info = _new_info(model, data, split, recipe, params, seed, command, threads, tf.__version__, teachers)
+        info = _new_info(model, data, split, recipe, params, seed, command, threads, tf.__version__, teachers, start)
         for teacher in teachers:
             teacher.check(info.fixed)
+        if start:
+            start.check(info.fixed)
         workers.agree(info.fixed)
         history: list[dict[str, Any]] = []
 
@@ -151,6 +162,13 @@ def fit(
             if workers.is_chief:
                 with told_when_full(folder, workers.again(folder)):
                     log = at_end.enter_context(TensorBoardLog(tf, folder))
+            if begun:
+                figures = workers.ask_chief(lambda: validation_figures(mean, data, split))
+                info = replace(info, **_of_info(figures))
+                history.append({"epoch": 0, **figures})
+                if workers.is_chief:
+                    with told_when_full(folder, workers.again(folder)):
+                        save(is_best=True)
             for epoch in range(info.epochs_done + 1, recipe.epochs + 1):
                 if info.has_waited:
                     if workers.is_chief:
@@ -183,10 +201,9 @@ def fit(
                 history.append(row)
                 if workers.is_chief:
                     _say(row, recipe)
-                of_info = {name: figures[name] for name in PROGRESS if name in figures}
-                now = replace(info, epochs_done=epoch, best_epoch=epoch, **of_info)
-                least = history[info.best_epoch - 1]["validation_loss"] if info.best_epoch else math.inf
-                is_best = row["validation_loss"] < least
+                now = replace(info, epochs_done=epoch, best_epoch=epoch, **_of_info(figures))
+                least = [r["validation_loss"] for r in history[:-1] if r["epoch"] == info.best_epoch]
+                is_best = row["validation_loss"] < min(least, default=math.inf)
                 info = now if is_best else replace(info, epochs_done=epoch)
                 schedule.epoch_done(is_best)
                 if log is None:
@@ -199,7 +216,7 @@ def fit(
                         raise
                     log.add(row)
         except KeyboardInterrupt:
-            if info.best_epoch == 0 or not workers.is_chief:
+            if not history or not workers.is_chief:
                 raise
             if not info.is_done:
                 kept = f"stopped; the best of {info.epochs_done} epochs is kept"
@@ -220,7 +237,7 @@ def predict(model: Any, windows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _new_info(
     model: Any, data: WindowSet, split: Split, recipe: Recipe, params: PreprocessParams, seed: int,
-    command: str, threads: int, tensorflow: str, teachers: Sequence[Teacher],
+    command: str, threads: int, tensorflow: str, teachers: Sequence[Teacher], start: Start | None,
 ) -> RunInfo:  # fmt: skip
     return RunInfo(
         schema_version=RUN_SCHEMA,
@@ -250,6 +267,7 @@ def _new_info(
         threads=threads,
         teachers=tuple(teacher.name for teacher in teachers),
         teachers_sha256=tuple(teacher.sha256 for teacher in teachers),
+        starts=start.beginnings if start else (),
     )
 
 
@@ -276,9 +294,18 @@ def validation_figures(model: Any, data: WindowSet, split: Split) -> dict[str, f
     return figures
 
 
+def _of_info(figures: dict[str, float]) -> dict[str, float]:
+    return {name: figures[name] for name in PROGRESS if name in figures}
+
+
 def _title(info: RunInfo, epoch: int) -> str:
-    best = f", best {info.validation_accuracy:.4f} of epoch {info.best_epoch}" if info.best_epoch else ""
+    best = f", best {info.validation_accuracy:.4f} of epoch {info.best_epoch}" if info.validation_accuracy else ""
     return f"epoch {epoch}/{info.recipe.epochs}{best}"
+
+
+def _say_start(start: Start, fresh: Sequence[str]) -> None:
+    anew = f", but for {', '.join(fresh)}, which begins anew" if fresh else ""
+    print(f"begins with the weights of {start.folder.name}{anew}", flush=True)
 
 
 def _say(row: dict[str, Any], recipe: Recipe) -> None:
@@ -289,7 +316,8 @@ def _say(row: dict[str, Any], recipe: Recipe) -> None:
 
 
 def _no_number(what: str, epoch: int, info: RunInfo, folder: Path) -> ConfigError:
-    kept = f"; epoch {info.best_epoch} is kept in {folder}" if info.best_epoch else "; nothing was worth keeping yet"
+    is_kept = info.best_epoch > 0 or info.starts
+    kept = f"; epoch {info.best_epoch} is kept in {folder}" if is_kept else "; nothing was worth keeping yet"
     return ConfigError(
         f"{what} in epoch {epoch} is not a number{kept}", "Lower learning_rate in the recipe, or set clip_norm = 1.0"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 __all__ = ["HISTORY", "Row", "TensorBoardLog", "write_history", "write_plot"]
 
 Row = Mapping[str, float | int]
-"""One epoch: ``epoch``, ``loss``, ``learning_rate``, ``seconds``, ``validation_...``."""
+"""One epoch: ``epoch``, ``loss``, ``learning_rate``, ``seconds``, ``validation_...``; of epoch 0, what a training began
+with, the last alone."""
 
 HISTORY = "history.json"
 PLOT = "history.png"
@@ -34,7 +36,7 @@ def write_plot(folder: Path, rows: Sequence[Row], best_epoch: int) -> bool:
     epochs = [row["epoch"] for row in rows]
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(epochs, [row["loss"] for row in rows], label="training (augmented, with dropout)")
+    left.plot(epochs, [row.get("loss", math.nan) for row in rows], label="training (augmented, with dropout)")
     left.plot(epochs, [row["validation_loss"] for row in rows], label="validation")
     left.set(xlabel="epoch", ylabel="cross-entropy", yscale="log")
     for name in rows[0]:

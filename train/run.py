@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from edge_ecg.beginning import Beginning
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError, UsageError
 from edge_ecg.schema import decode
@@ -28,7 +29,7 @@ class Recipe:
     Attributes
     ----------
     epochs, batch_size
-        Passes over the training part, beats per step.
+        Passes over the training part (0: it stays as it began, see `train.start`), beats per step.
     patience
         Epochs without a better one on the validation part that end the training early; 0: never.
     learning_rate, warmup_epochs
@@ -77,13 +78,13 @@ class Recipe:
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "plateau_patience", "teacher_temperature"):
+        for name in ("batch_size", "learning_rate", "plateau_patience", "teacher_temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f'"{name}" must be above 0, found {getattr(self, name)}')
         for name in ("average_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f'"{name}" must be from 0 to below 1, found {getattr(self, name)}')
-        for name in ("patience", "warmup_epochs", "weight_decay", "clip_norm"):
+        for name in ("epochs", "patience", "warmup_epochs", "weight_decay", "clip_norm"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f'"{name}" must not be negative, found {getattr(self, name)}')
         if not 0 < self.teacher_share <= 1:
@@ -118,6 +119,8 @@ class RunInfo:
         Of TensorFlow; 0: as many as it likes.
     teachers, teachers_sha256
         The runs that taught it (what `find_run` takes) and the hashes of their weights.
+    starts
+        What it began with, and what that began with, and so on; empty: with chance.
     validation_auc
         Area under the ROC curve, binary label sets only.
     """
@@ -144,6 +147,7 @@ class RunInfo:
     threads: int = 0
     teachers: tuple[str, ...] = ()
     teachers_sha256: tuple[str, ...] = ()
+    starts: tuple[Beginning, ...] = ()
     epochs_done: int = 0
     best_epoch: int = 0
     validation_accuracy: float = 0.0

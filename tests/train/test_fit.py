@@ -434,7 +434,7 @@ def test_a_run_is_found_by_path_or_by_name(run_folder: Path, monkeypatch: pytest
         ({"seed": "one"}, '"seed" must be a whole number'),
         ({"recipe": {"learning_rate": float("nan")}}, '"recipe.learning_rate" must be a finite number'),
         ({"recipe": {"epoch": 3}}, 'Did you mean "recipe.epochs"'),
-        ({"recipe": {"epochs": 0}}, '"epochs" must be above 0'),
+        ({"recipe": {"epochs": -1}}, '"epochs" must not be negative'),
     ],
 )
 def test_a_run_that_is_none_is_one_clear_error(run_folder: Path, change: dict[str, Any], told: str) -> None:

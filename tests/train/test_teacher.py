@@ -12,17 +12,22 @@ import pytest
 
 from edge_ecg.cli.main import run
 from edge_ecg.dsp.preprocess import PreprocessParams
-from edge_ecg.errors import DataError, UsageError
+from edge_ecg.errors import DataError, ModelError, UsageError
+from edge_ecg.infer.tflite import TfliteClassifier
+from edge_ecg.manifest import load_bundle
+from edge_ecg.schema import encode
 from train.models import build_of
 from train.run import RUN_SCHEMA, WEIGHTS, Recipe, RunInfo, read_run, write_run
 from train.splits import Split
-from train.teacher import Teacher, divergence, open_teacher
+from train.teacher import Teacher, divergence
+from train.trained import _Interpreted
 from train.window_set import WindowSet
 from train.workers import ALONE, Workers
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*")
 
 PARAMS = PreprocessParams()
+SHIPPED = "mitdb-baseline-int8"
 QUICK = Recipe(epochs=1, batch_size=64, warmup_epochs=0.0, average_decay=0.5)
 INFO = RunInfo(
     RUN_SCHEMA, "tiny", "mitdb", "random", True, 1, Recipe(), PARAMS, PARAMS.fingerprint(), "d" * 64, "c", "t", {}, 1
@@ -55,7 +60,7 @@ def teacher(beats: WindowSet, tmp_path_factory: pytest.TempPathFactory) -> Teach
     """One whose answers differ: a few steps at a high rate."""
     folder = tmp_path_factory.mktemp("runs") / "teacher"
     train(beats, folder, replace(QUICK, epochs=5, learning_rate=0.02))
-    return open_teacher(folder)
+    return Teacher.open(folder)
 
 
 def pupil(n_classes: int) -> Any:
@@ -124,6 +129,49 @@ def test_its_share_of_the_loss_is_that_of_the_recipe(beats: WindowSet, teacher: 
         assert (info.teachers, info.teachers_sha256) == ((str(teacher.folder),), (teacher.sha256,))
     train(beats, tmp_path / "untaught", recipe, build=pupil)
     assert loss_of(tmp_path / "untaught") == pytest.approx(labels, rel=1e-4)
+
+
+def test_a_bundle_teaches_what_its_interpreter_says(beats: WindowSet, tmp_path: Path) -> None:
+    of_bundle = Teacher.open(SHIPPED)
+    said = TfliteClassifier(load_bundle(SHIPPED)).classify_many(beats.windows[in_three().train])
+    recipe = replace(QUICK, teacher_share=1.0)
+    info = train(beats, tmp_path / "run", recipe, build=pupil, teachers=[of_bundle])
+    by_hand = apart(np.maximum(said, 1e-7), softmax(BIAS)[None], recipe.teacher_temperature).mean()
+    assert loss_of(tmp_path / "run") == pytest.approx(by_hand, rel=1e-4)
+    assert (info.teachers, info.teachers_sha256) == ((SHIPPED,), (load_bundle(SHIPPED).manifest.sha256,))
+    assert Teacher.open(*info.teachers, *info.teachers_sha256) == of_bundle
+    with pytest.raises(UsageError, match=r"the teacher .* has changed: its model\.tflite were"):
+        Teacher.open(SHIPPED, "0" * 64)
+
+
+def test_a_bundle_of_two_classes_teaches_its_one_output() -> None:
+    class Classifier:
+        def classify_many(self, windows: np.ndarray) -> np.ndarray:
+            return np.stack([1.0 - windows[:, 0], windows[:, 0]], axis=1)
+
+    x = np.linspace(0.0, 1.0, 7, dtype=np.float32)[:, None, None] * np.ones((1, 187, 1), np.float32)
+    said = _Interpreted(Classifier(), 1)(x)  # type: ignore[arg-type]
+    np.testing.assert_allclose(said, x[:, 0])
+
+
+def test_a_bundle_that_may_have_seen_the_test_beats_is_refused(tmp_path: Path) -> None:
+    of_bundle, facts = Teacher.open(SHIPPED), {"dataset": "mitdb", "split": "random", "fold": None}
+    of_bundle.check({**facts, "data_sha256": "0" * 64})  # mitdb is mitdb, whatever the last bits of its windows.
+    clinic = replace(of_bundle, info=replace(of_bundle.info, dataset="clinic"))  # type: ignore[arg-type]
+    clinic.check({**facts, "dataset": "/somewhere/clinic", "data_sha256": clinic.info.data_sha256})
+    for which, changes in ((of_bundle, {"split": "inter"}), (of_bundle, {"dataset": "ptb"}),
+                           (clinic, {"dataset": "clinic", "data_sha256": "0" * 64})):  # fmt: skip
+        with pytest.raises(UsageError, match="cannot teach this run"):
+            which.check({**facts, **changes})
+    bundle = load_bundle(SHIPPED)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "model.tflite").write_bytes(bundle.model)
+    manifest = encode(replace(bundle.manifest, is_foreign=True))
+    (tmp_path / "foreign" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="came as a Keras file: nobody here knows which beats it learnt from"):
+        Teacher.open(tmp_path / "foreign")
+    with pytest.raises(ModelError, match="the teacher: rhythm is a rhythm model"):
+        Teacher.open("rhythm")
 
 
 def test_of_several_the_average_teaches(teacher: Teacher) -> None:
@@ -222,17 +270,17 @@ def test_a_teacher_is_known_by_its_weights(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "wise"
     folder.mkdir()
     with pytest.raises(DataError, match="the teacher: no run 'wise'"):
-        open_teacher("wise")
+        Teacher.open("wise")
     write_run(folder, INFO)
     with pytest.raises(DataError, match=rf"the teacher: .*holds no {WEIGHTS}"):
-        open_teacher("wise")
+        Teacher.open("wise")
     (folder / WEIGHTS).write_bytes(b"old")
-    known = open_teacher(folder)
+    known = Teacher.open(folder)
     assert known.name == "wise", "by its name, wherever the runs are moved to"
-    assert open_teacher(known.name, known.sha256) == known
+    assert Teacher.open(known.name, known.sha256) == known
     (folder / WEIGHTS).write_bytes(b"new")
     with pytest.raises(UsageError, match=r"the teacher .* has changed: .* Put the old ones back"):
-        open_teacher(known.name, known.sha256)
+        Teacher.open(known.name, known.sha256)
 
 
 def test_what_is_wrong_with_a_teacher_is_told_before_the_work_begins(
