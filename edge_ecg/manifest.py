@@ -33,6 +33,7 @@ from edge_ecg.figures import (
     ClassChange,
     ClassMetrics,
     DisturbedMetrics,
+    GoldenLabels,
     Metrics,
     Parity,
     PatientMetrics,
@@ -51,6 +52,7 @@ __all__ = [
     "ClassMetrics",
     "DisturbedMetrics",
     "EdgeTpuFile",
+    "GoldenLabels",
     "Metrics",
     "ModelManifest",
     "Parity",
@@ -127,6 +129,8 @@ class ModelManifest:
         Float figures of the network after its ``changes``; None without any.
     is_foreign
         It came as a Keras file: which beats trained it is not known, so the test beats may be among them.
+    golden_labels
+        Its labels of the shipped beat set of its classes; None when there is none.
     """
 
     schema_version: int
@@ -168,6 +172,7 @@ class ModelManifest:
     parity: Parity | None = None
     changed_metrics: Metrics | None = None
     is_foreign: bool = False
+    golden_labels: GoldenLabels | None = None
 
     def __post_init__(self) -> None:
         check_id(self.id)
