@@ -80,7 +80,7 @@ def load_beats(name: str, folder: Path = SHIPPED) -> BeatSet:
     except (OSError, ValueError) as error:
         raise DataError(f"the beat set {file} cannot be read: {error}", _AGAIN) from None
     held = unpack_arrays(packed, what=f"the beat set {file}", error=DataError, hint=_AGAIN)
-    sums = dict(reversed(line.split()) for line in told.splitlines() if len(line.split()) == 2)
+    sums = {words[-1]: words[0] for words in map(str.split, told.splitlines()) if words}
     if {key: value.dtype.name for key, value in held.items()} == {"steps": "uint8", "references": "uint8"}:
         counts = np.cumsum(held["steps"], axis=-1, dtype=np.uint8)
         beats = BeatSet(name, counts, held["references"])

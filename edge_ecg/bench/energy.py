@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -52,7 +53,7 @@ def find_meter(root: Path = Path("/"), ask: Callable[[], str | None] | None = No
     for chip in sorted(root.glob(_HWMON)):
         files = [path for path in sorted(chip.glob("power*_input")) if _number(path) is not None]
         if _INA.match(_text(chip / "name")) and files:
-            return _Sampled(f"{_text(chip / 'name')}, {len(files)} rails", lambda: _micro_sum(files))
+            return _Sampled(f"{_text(chip / 'name')}, {len(files)} rails", partial(_micro_sum, files))
     told = ask or _ask_pmic
     if pmic_watts(told() or "") is not None:
         return _Sampled("the board's power chip (PMIC)", lambda: pmic_watts(told() or ""))

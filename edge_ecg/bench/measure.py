@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from edge_ecg.bench.stopwatch import OneCore, Stopped, all_cores, energy_of_beat
 from edge_ecg.bench.subject import Model, Subject
 from edge_ecg.bench.whole import Whole, measure_whole
 from edge_ecg.manifest import ModelManifest
+from edge_ecg.rhythm_manifest import RhythmManifest
 
 __all__ = ["ROUNDS", "STEPS", "WHOLE_ROUNDS", "Bench"]
 
@@ -88,7 +90,7 @@ class Bench:
     def run(self) -> BenchResult | None:
         """Measure; when stopped, what is there of it; None when no model was measured."""
         begin_s, begin_utc = time.monotonic(), datetime.now(UTC)
-        idle_w = self._idle_w()
+        load, idle_w = _load(), self._idle_w()
         complete = True
         try:
             for number in range(ROUNDS):
@@ -118,6 +120,7 @@ class Bench:
             missing=missing,
             meter=None if self._meter is None else self._meter.name,
             idle_w=idle_w,
+            load_before=load,
             models=tuple(self._result(subject, found) for subject, found in pairs),
         )
 
@@ -168,24 +171,24 @@ class Bench:
 
     def _result(self, subject: Subject, found: _Found) -> ModelResult:
         m, rounds = subject.manifest, found.rounds
-        is_network = isinstance(m, ModelManifest)
+        network = m if isinstance(m, ModelManifest) else None
         one = _latency([r.beats_ns for r in rounds], 1)
         overheads = [ns for r in rounds for ns in r.overhead_ns]
         cpus = tuple(round(w.cpu_ms, 3) for w in found.wholes)
         return ModelResult(
             id=m.id,
-            kind="network" if is_network else "rhythm",
-            network=m.network if is_network else "rhythm",
-            dataset=m.dataset if is_network else "+".join(sorted({r.partition("/")[0] for r in m.records})),
+            kind="network" if network else "rhythm",
+            network=network.network if network else "rhythm",
+            dataset=_dataset(m),
             label_set=m.label_set,
-            precision=m.precision if is_network else "int8",
-            changes=m.changes if is_network else (),
-            split=m.split if is_network else None,
+            precision=network.precision if network else "int8",
+            changes=network.changes if network else (),
+            split=network.split if network else None,
             bytes=m.bytes,
             sha256=m.sha256,
-            accuracy=m.metrics.accuracy if is_network else None,
-            macro_f1=m.metrics.macro_f1 if is_network else None,
-            n_test=m.metrics.n if is_network else None,
+            accuracy=network.metrics.accuracy if network else None,
+            macro_f1=network.metrics.macro_f1 if network else None,
+            n_test=network.metrics.n if network else None,
             runs_on=found.runs_on,
             load_ms=_median([r.load_ns for r in rounds], 1e6),
             first_us=_median([r.first_ns for r in rounds], 1e3),
@@ -207,6 +210,12 @@ class Bench:
         )
 
 
+def _dataset(manifest: ModelManifest | RhythmManifest) -> str:
+    if isinstance(manifest, ModelManifest):
+        return manifest.dataset
+    return "+".join(sorted({record.partition("/")[0] for record in manifest.records}))
+
+
 def _agreement(model: Model, subject: Subject) -> tuple[Agreement | None, list[str]]:
     manifest = subject.manifest
     if manifest.golden_labels is None:
@@ -223,6 +232,13 @@ def _latency(rounds_ns: Sequence[Sequence[int]], threads: int) -> Latency:
     p50, p95, p99 = (round(float(x), 2) for x in np.percentile(times_us, [50, 95, 99]))
     medians = tuple(_median(times, 1e3) for times in rounds_ns)
     return Latency(threads, len(times_us), p50, p95, p99, round(float(times_us.max()), 2), medians)
+
+
+def _load() -> float | None:
+    try:
+        return round(os.getloadavg()[0], 2)
+    except OSError:
+        return None
 
 
 def _median(values: Sequence[float], unit: float) -> float:

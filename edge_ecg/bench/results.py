@@ -144,6 +144,8 @@ class BenchResult:
         What told the energy.
     idle_w
         Power while nothing was asked of it.
+    load_before
+        Processes that wanted to run in the minute before; those of others make times longer and rougher.
     """
 
     kind: str
@@ -160,7 +162,13 @@ class BenchResult:
     missing: tuple[str, ...]
     meter: str | None
     idle_w: float | None
+    load_before: float | None
     models: tuple[ModelResult, ...]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether others had much of the machine."""
+        return self.load_before is not None and self.load_before > 0.5 * self.fingerprint.usable_cores
 
     def __post_init__(self) -> None:
         if not self.device.strip() or not self.device.isprintable():
@@ -191,7 +199,7 @@ def read_result(file: Path) -> BenchResult:
 
 
 def check_same_beats(results: Sequence[tuple[str, BenchResult]]) -> None:
-    """Raise `DataError` when two runs, given with their names, labelled different beats of one set: nothing to compare."""
+    """Raise `DataError` when two of the runs, given with their names, labelled different beats of one set."""
     seen: dict[str, tuple[str, str]] = {}
     for name, result in results:
         for beats, sha256 in result.beat_sets.items():

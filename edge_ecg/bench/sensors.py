@@ -1,4 +1,4 @@
-"""What a device feels while it works: heat, and whether it slows itself down. Missing sensors are named, never fatal."""
+"""Heat, and whether a device slows itself down while it works. Missing sensors are named, never fatal."""
 
 from __future__ import annotations
 

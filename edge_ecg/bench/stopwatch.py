@@ -40,7 +40,7 @@ class OneCore:
 
 
 def one_core(subject: Subject, n_beats: int, stopped: Callable[[], bool]) -> tuple[OneCore, Model]:
-    """Load a model, label the first beat, then ``n_beats`` after a warm-up; returns the model, too. Raises `Stopped`."""
+    """One round: load, first beat, ``n_beats`` after a warm-up, all beats at once; and the model. Raises `Stopped`."""
     with _pinned():
         begin = time.perf_counter_ns()
         model = open_bundle(load_any(subject.name))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.bench.beats import BEAT_SETS, load_beats, set_of
 from edge_ecg.bench.labels import EXCERPT_SET, excerpt_sha256
-from edge_ecg.dsp.qrs import QrsDetector
 from edge_ecg.detector import shipped_nets
+from edge_ecg.dsp.qrs import QrsDetector
 from edge_ecg.front import inputs_of_record
 from edge_ecg.infer.rhythm import RhythmClassifier
 from edge_ecg.infer.tflite import TfliteClassifier

@@ -60,7 +60,7 @@ def run(models: tuple[str, ...], device: str | None, out: Path, beats: int) -> N
             length=n_steps,
             label="measuring",
             file=sys.stderr,
-            item_show_func=lambda name: str(name or ""),
+            item_show_func=_shown,
             show_pos=True,
         ) as bar,
         orderly_stop(lambda: None) as interrupted,
@@ -88,9 +88,10 @@ def run(models: tuple[str, ...], device: str | None, out: Path, beats: int) -> N
 @bench.command()
 @click.argument("files", metavar="FILE.json...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--html", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Write pages, pictures and CSV here."
+    "--html", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Write page, pictures, CSV here."
 )
-def report(files: Sequence[Path], folder: Path | None) -> None:
+@click.option("--png", is_flag=True, help="With --html: pictures as PNG, too (by rsvg-convert or Chromium).")
+def report(files: Sequence[Path], folder: Path | None, png: bool) -> None:
     """Compare runs: devices beside each other, and one device over time.
 
     Without --html the tables as Markdown. Files that are no results are told of and left out.
@@ -108,8 +109,13 @@ def report(files: Sequence[Path], folder: Path | None) -> None:
     if folder is None:
         click.echo(markdown(held))
         return
-    for line in write_report(folder, held):
+    for line in write_report(folder, held, png=png):
         click.echo(line)
+
+
+def _shown(name: str | None) -> str:
+    """What a progress bar says of the model that is measured."""
+    return name or ""
 
 
 def _read(files: Sequence[Path]) -> list[tuple[str, BenchResult]]:
@@ -162,13 +168,16 @@ def _lines(r: BenchResult) -> list[str]:
         labels = "not compared" if a is None else f"{a.n - a.n_other} of {a.n} as golden"
         cpu, memory = (("-" if x is None else f"{x:.1f}") for x in (m.pipeline_cpu_ms, m.memory_mb))
         lines.append(
-            f"{m.id:<28} {m.bytes / 1000:6.0f} {m.p50_us:8.1f} {m.p99_us:8.1f} {m.first_us:8.0f} {cpu:>8} {memory:>5}  {labels}"
+            f"{m.id:<28} {m.bytes / 1000:6.0f} {m.p50_us:8.1f} {m.p99_us:8.1f} {m.first_us:8.0f} {cpu:>8} "
+            f"{memory:>5}  {labels}"
         )
         lines += [f"  {remark}" for remark in m.remarks]
     if r.throttled:
         lines.append(
             f"throttled while it was measured: {', '.join(r.throttled)}: cool it, or feed it better, and measure again"
         )
+    if r.is_busy:
+        lines.append(f"busy before it began (load {r.load_before}): times are longer and rougher than they would be")
     if r.missing:
         lines.append(f"not told by this device: {', '.join(r.missing)}")
     return lines

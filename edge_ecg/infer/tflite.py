@@ -115,11 +115,12 @@ class _Steps:
 
 
 def _counts(windows: NDArray[np.float32], by: _Steps, out: NDArray[np.float32]) -> NDArray[np.float32]:
-    np.divide(windows, by.scale, out)
-    np.rint(out, out)
-    np.add(out, by.zero, out)
-    np.maximum(out, by.low, out)
-    return np.minimum(out, by.high, out)
+    np.divide(windows, by.scale, out=out)
+    np.rint(out, out=out)
+    np.add(out, by.zero, out=out)
+    np.maximum(out, by.low, out=out)
+    np.minimum(out, by.high, out=out)
+    return out
 
 
 class _OneWindow:

@@ -16,7 +16,7 @@ from edge_ecg.errors import ModelError
 from edge_ecg.manifest import ClassMetrics, Metrics, ModelManifest, PatientMetrics, load_bundle, shipped_ids
 from edge_ecg.schema import decode
 
-PAGES = ("README.md", "docs/results.md", "docs/new-patient.md")
+PAGES = ("README.md", "docs/results.md", "docs/new-patient.md", "docs/benchmarks.md")
 
 
 @pytest.mark.parametrize("name", PAGES)
