@@ -174,6 +174,7 @@ class Bench:
         network = m if isinstance(m, ModelManifest) else None
         one = _latency([r.beats_ns for r in rounds], 1)
         overheads = [ns for r in rounds for ns in r.overhead_ns]
+        in_place = [ns for r in rounds for ns in r.overhead_in_place_ns]
         cpus = tuple(round(w.cpu_ms, 3) for w in found.wholes)
         return ModelResult(
             id=m.id,
@@ -201,6 +202,7 @@ class Bench:
             all_threads=_latency(found.threaded_ns, self._here.usable_cores) if found.threaded_ns else None,
             beats_per_s=round(float(np.median([r.beats_per_s for r in rounds])), 1),
             overhead_us=_median(overheads, 1e3) if overheads else None,
+            overhead_in_place_us=_median(in_place, 1e3) if in_place else None,
             pipeline_cpu_ms=_median(cpus, 1.0) if cpus else None,
             rounds_pipeline_cpu_ms=cpus,
             memory_mb=_median([w.memory_mb for w in found.wholes], 1.0) if found.wholes else None,

@@ -24,7 +24,7 @@ _NOTE = "Research software, not a medical device."
 _EXPLAINED = (
     "One beat: from its window to its probabilities, one thread on one core; p50, p95, p99 over all rounds; rounds: the "
     "least and the largest median of a round. Accuracy and macro F1: the model's test part, from its manifest. Overhead: "
-    "what of a beat is not the network. Pipeline: samples to labels in a process of its own; memory: its highest. "
+    "what of a beat is not the network, timed without one, and between two beats. Pipeline: samples to labels in a process of its own; memory: its highest. "
     "Labels as golden: beats labelled here as where the model was made."
 )
 _STYLE = """

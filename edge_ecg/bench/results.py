@@ -69,7 +69,11 @@ class ModelResult:
     beats_per_s
         Many beats at once, one thread.
     overhead_us
-        Of the median beat, what is not the network: quantising, setting, getting, dequantising. None without one.
+        Of a beat what is not the network, timed without it: quantising, setting, getting, dequantising, in Python. None
+        where there is no interpreter.
+    overhead_in_place_us
+        The same between two beats: a beat less the network run again on it. More, since a network leaves the caches
+        full of itself.
     pipeline_cpu_ms
         CPU time for one second of ECG, samples to labels, ms; ``rounds_pipeline_cpu_ms`` of each round.
     memory_mb
@@ -107,6 +111,7 @@ class ModelResult:
     all_threads: Latency | None
     beats_per_s: float
     overhead_us: float | None
+    overhead_in_place_us: float | None
     pipeline_cpu_ms: float | None
     rounds_pipeline_cpu_ms: tuple[float, ...]
     memory_mb: float | None

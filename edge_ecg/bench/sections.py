@@ -128,7 +128,7 @@ def _cost_table(r: BenchResult) -> Table:
         "model",
         "load ms",
         "first beat µs",
-        "overhead µs",
+        "overhead alone / in place µs",
         "beats/s",
         "all threads p50 / p99 µs",
         "pipeline CPU ms/s",
@@ -138,7 +138,13 @@ def _cost_table(r: BenchResult) -> Table:
     rows = []
     for m in r.models:
         t = m.all_threads
-        row = [m.id, f"{m.load_ms:,.1f}", f"{m.first_us:,.0f}", _number(m.overhead_us, 1), f"{m.beats_per_s:,.0f}"]
+        row = [
+            m.id,
+            f"{m.load_ms:,.1f}",
+            f"{m.first_us:,.0f}",
+            f"{_number(m.overhead_us, 1)} / {_number(m.overhead_in_place_us, 1)}",
+            f"{m.beats_per_s:,.0f}",
+        ]
         row += ["-" if t is None else f"{t.threads}: {t.p50_us:,.1f} / {t.p99_us:,.1f}"]
         row += [_number(m.pipeline_cpu_ms, 2), _number(m.memory_mb, 1)]
         rows.append(tuple(row + ([_number(m.energy_uj, 1)] if r.meter else [])))

@@ -36,6 +36,7 @@ class OneCore:
     first_ns: int
     beats_ns: list[int] = field(default_factory=list)
     overhead_ns: list[int] = field(default_factory=list)
+    overhead_in_place_ns: list[int] = field(default_factory=list)
     beats_per_s: float = 0.0
 
 
@@ -47,9 +48,10 @@ def one_core(subject: Subject, n_beats: int, stopped: Callable[[], bool]) -> tup
         loaded = time.perf_counter_ns()
         model.classify(subject.inputs[0])
         found = OneCore(loaded - begin, time.perf_counter_ns() - loaded)
-        found.beats_ns = _beats_ns(model, subject.inputs, n_beats, stopped)
+        found.beats_ns = _times_ns(model.classify, subject.inputs, n_beats, stopped)
         if isinstance(model, TfliteClassifier):
-            found.overhead_ns = _overhead_ns(model, subject.inputs, stopped)
+            found.overhead_ns = _times_ns(model.hand_over, subject.inputs, _OVERHEAD_BEATS, stopped)
+            found.overhead_in_place_ns = _in_place_ns(model, subject.inputs, stopped)
         begin = time.perf_counter_ns()
         model.classify_many(subject.inputs)
         found.beats_per_s = len(subject.inputs) / (time.perf_counter_ns() - begin) * 1e9
@@ -58,7 +60,7 @@ def one_core(subject: Subject, n_beats: int, stopped: Callable[[], bool]) -> tup
 
 def all_cores(subject: Subject, n_beats: int, threads: int, stopped: Callable[[], bool]) -> list[int]:
     """Times of ``n_beats`` with several threads, ns. Raises `Stopped`."""
-    return _beats_ns(open_bundle(load_any(subject.name), threads), subject.inputs, n_beats, stopped)
+    return _times_ns(open_bundle(load_any(subject.name), threads).classify, subject.inputs, n_beats, stopped)
 
 
 def energy_of_beats(
@@ -78,12 +80,14 @@ def energy_of_beats(
     return None if joules is None else 1e6 * joules / n
 
 
-def _beats_ns(model: Model, inputs: NDArray[np.float32], n: int, stopped: Callable[[], bool]) -> list[int]:
-    times, clock, classify = [], time.perf_counter_ns, model.classify
+def _times_ns(
+    call: Callable[[NDArray[np.float32]], object], inputs: NDArray[np.float32], n: int, stopped: Callable[[], bool]
+) -> list[int]:
+    times, clock = [], time.perf_counter_ns
     for k in range(-_WARM_UP, n):
         beat = inputs[k % len(inputs)]
         begin = clock()
-        classify(beat)
+        call(beat)
         taken = clock() - begin
         if k >= 0:
             times.append(taken)
@@ -91,7 +95,7 @@ def _beats_ns(model: Model, inputs: NDArray[np.float32], n: int, stopped: Callab
     return times
 
 
-def _overhead_ns(model: TfliteClassifier, inputs: NDArray[np.float32], stopped: Callable[[], bool]) -> list[int]:
+def _in_place_ns(model: TfliteClassifier, inputs: NDArray[np.float32], stopped: Callable[[], bool]) -> list[int]:
     """Of each beat, the whole less the network run once more on the same input."""
     differences, clock = [], time.perf_counter_ns
     for beat in inputs[:_OVERHEAD_BEATS]:

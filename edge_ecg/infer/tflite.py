@@ -239,12 +239,19 @@ class TfliteClassifier:
 
     def classify(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities ``(n_classes,)`` of one window ``(n_samples,)``."""
-        interpreter = self._interpreter
-        interpreter.set_tensor(self._input, self._tensor_of(inputs))
-        interpreter.invoke()
-        raw = interpreter.get_tensor(self._output)[0]
+        self._interpreter.set_tensor(self._input, self._tensor_of(inputs))
+        self._interpreter.invoke()
+        return self._probs()
+
+    def _probs(self) -> NDArray[np.float32]:
+        raw = self._interpreter.get_tensor(self._output)[0]
         probs: NDArray[np.float32] = raw if self._prob_of is None else self._prob_of.take(raw.view(np.uint8))
         return np.concatenate([1.0 - probs, probs]) if len(probs) == 1 else probs
+
+    def hand_over(self, inputs: NDArray[np.float32]) -> None:
+        """All of `classify` but the network: what Python takes for a beat, for benchmarks."""
+        self._interpreter.set_tensor(self._input, self._tensor_of(inputs))
+        self._probs()
 
     def run_again(self) -> None:
         """Run the network on its last input once more: what it takes without its input and output, for benchmarks."""
