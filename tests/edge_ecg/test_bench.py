@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chromium import Chromium, find_chromium
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_ecg.bench.beats import BEAT_SETS, SHIPPED, load_beats
@@ -232,6 +232,7 @@ def test_foreign_and_damaged_files_are_told_and_left_out(
     assert (code, out) == (5, "")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_make_the_reader_raise_anything_else(tmp_path_factory: pytest.TempPathFactory, text: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "random.json"
