@@ -107,6 +107,9 @@ def test_one_beat_gives_what_many_do_to_the_bit() -> None:
     network, windows = TfliteClassifier(load_bundle(MODEL)), load_beats("mitdb").windows[::9]
     wild = np.concatenate([windows, windows * 3.0 - 1.0])
     one_by_one = np.stack([network.classify(window) for window in wild])
+    beyond = quantised(wild, load_bundle(MODEL).manifest.input).reshape(wild.shape)
+    assert np.all(beyond[wild <= 0.0] == -128)
+    assert np.all(beyond[wild >= 1.0] == 127)
     assert np.array_equal(one_by_one, network.classify_many(wild))
     kept = network.classify(wild[0])
     network.classify(wild[1])
@@ -304,6 +307,7 @@ def test_energy_of_rapl_wraps_and_of_an_ina_is_power_times_time(tmp_path: Path) 
     assert meter is not None
     meter.begin()
     (package / "energy_uj").write_text("400")
+    (tmp_path / "sys/class/powercap/intel-rapl:0:0/energy_uj").write_text("77")
     assert meter.joules() == pytest.approx(500e-6), "the package alone, its parts are in it"
     (package / "energy_uj").write_text("gone")
     assert meter.joules() is None
