@@ -8,6 +8,7 @@ __all__ = [
     "ClassChange",
     "ClassMetrics",
     "DisturbedMetrics",
+    "GoldenLabels",
     "Metrics",
     "Parity",
     "PatientMetrics",
@@ -75,6 +76,27 @@ class SturdinessMetrics:
     lead: str
     rules: str
     conditions: dict[str, DisturbedMetrics]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenLabels:
+    """What the model said of beats that ship (`edge_ecg.bench.labels`) on the machine that made it.
+
+    Attributes
+    ----------
+    beats, sha256
+        Which beats, and the hash of what they hold.
+    labels
+        One digit a beat: the place of its class.
+    """
+
+    beats: str
+    sha256: str
+    labels: str
+
+    def __post_init__(self) -> None:
+        if not (self.labels.isascii() and self.labels.isdigit()):
+            raise ValueError('"golden_labels.labels" must be of digits, one a beat')
 
 
 @dataclass(frozen=True, slots=True)

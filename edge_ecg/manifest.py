@@ -34,6 +34,7 @@ from edge_ecg.figures import (
     ClassChange,
     ClassMetrics,
     DisturbedMetrics,
+    GoldenLabels,
     Metrics,
     Parity,
     PatientMetrics,
@@ -52,6 +53,7 @@ __all__ = [
     "ClassMetrics",
     "DisturbedMetrics",
     "EdgeTpuFile",
+    "GoldenLabels",
     "Metrics",
     "ModelManifest",
     "Parity",
@@ -130,6 +132,8 @@ class ModelManifest:
         It came as a Keras file: which beats trained it is not known, so the test beats may be among them.
     starts
         What its training began with, and what that began with, and so on; empty: with chance.
+    golden_labels
+        Its labels of the shipped beat set of its classes; None when there is none.
     """
 
     schema_version: int
@@ -172,6 +176,7 @@ class ModelManifest:
     changed_metrics: Metrics | None = None
     is_foreign: bool = False
     starts: tuple[Beginning, ...] = ()
+    golden_labels: GoldenLabels | None = None
 
     def __post_init__(self) -> None:
         check_id(self.id)

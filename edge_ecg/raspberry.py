@@ -12,7 +12,17 @@ from pathlib import Path
 
 from edge_ecg.check import Check, Status
 
-__all__ = ["examine_pi", "is_uart", "judge_clock", "judge_console", "judge_power", "judge_uart"]
+__all__ = [
+    "THROTTLED",
+    "examine_pi",
+    "is_uart",
+    "judge_clock",
+    "judge_console",
+    "judge_power",
+    "judge_uart",
+    "read_throttled",
+    "throttled_bits",
+]
 
 ROOT = Path("/")
 MODEL = Path("proc/device-tree/model")
@@ -50,7 +60,7 @@ def examine_pi(port: str | None, root: Path = ROOT) -> list[Check]:
             judge_console(cmdline, _gettys(root), port=device),
             judge_uart(config, model, port=device),
         ]
-    told = _throttled()
+    told = read_throttled()
     return checks if told is None else [*checks, judge_power(told)]
 
 
@@ -104,11 +114,10 @@ def judge_clock(is_synchronised: bool | None, year: int) -> Check:
 def judge_power(told: str) -> Check:
     """Judge the answer of ``vcgencmd get_throttled``: ``throttled=0x50005``."""
     name, step = "power", "A supply of 5.1 V and 3 A (Pi 5: 5 A) and a short cable; a fan or a heat sink when hot"
-    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", told.strip())
-    if found is None:
+    bits = throttled_bits(told)
+    if bits is None:
         first = told.strip().splitlines()[:1]
         return Check(name, "warn", f"vcgencmd: {first[0] if first else 'no answer'}", "sudo usermod -aG video $USER")
-    bits = int(found[1], 16)
     now = [word for bit, word in enumerate(THROTTLED) if bits >> bit & 1]
     past = [word for bit, word in enumerate(THROTTLED) if bits >> bit + 16 & 1 and word not in now]
     parts = [f"now: {', '.join(now)}"] if now else []
@@ -124,7 +133,14 @@ def _is_synchronised(root: Path) -> bool | None:
     return {"yes": True, "no": False}.get((told or "").strip())
 
 
-def _throttled() -> str | None:
+def throttled_bits(told: str) -> int | None:
+    """The number in what `read_throttled` gives; None when it is something else."""
+    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]+)", told.strip())
+    return int(found[1], 16) if found else None
+
+
+def read_throttled() -> str | None:
+    """What ``vcgencmd get_throttled`` says; None where there is no such command."""
     return _told("vcgencmd", "get_throttled")
 
 

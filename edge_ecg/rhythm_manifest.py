@@ -14,7 +14,7 @@ from edge_ecg.bundles import MODEL_FILES, check_id, check_preprocessing, read_mo
 from edge_ecg.context.tracker import ContextParams
 from edge_ecg.datasets import ONE_PERSON
 from edge_ecg.errors import ModelError
-from edge_ecg.figures import ClassMetrics
+from edge_ecg.figures import ClassMetrics, GoldenLabels
 from edge_ecg.labels import LABEL_SETS, OPERATING_POINTS
 from edge_ecg.schema import decode
 
@@ -122,6 +122,8 @@ class RhythmManifest:
         By operating point and database.
     healthy
         By operating point.
+    golden_labels
+        Its labels of the shipped excerpt, from end to end; None in bundles older than that.
     """
 
     schema_version: int
@@ -145,6 +147,7 @@ class RhythmManifest:
     intended_use: str
     cross_validation: dict[str, dict[str, PeopleFigures]]
     healthy: dict[str, HealthyFigures]
+    golden_labels: GoldenLabels | None = None
 
     def __post_init__(self) -> None:
         check_id(self.id)

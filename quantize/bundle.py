@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg import __version__
+from edge_ecg.bench.labels import labels_of
 from edge_ecg.dsp.preprocess import PREPROCESSING_VERSION
 from edge_ecg.infer.golden import GoldenBeats, check_golden
 from edge_ecg.infer.operators import operators_of
@@ -195,7 +196,7 @@ def write_bundle(
         manifest = replace(manifest, sturdiness=sturdiness_metrics(found))
     golden = golden_beats(classifier, data, split)
     more = extras(manifest, model, golden) if extras else Extras()
-    manifest = replace(manifest, edgetpu=more.edgetpu)
+    manifest = replace(manifest, edgetpu=more.edgetpu, golden_labels=labels_of(classifier, manifest.label_set))
     files = {
         "model.tflite": model,
         "manifest.json": (json.dumps(encode(manifest), indent=2) + "\n").encode(),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_ecg.infer.golden import GoldenBeat, GoldenBeats
 from edge_ecg.infer.tflite import TfliteClassifier
 from edge_ecg.schema import encode
 from quantize.card import data_credit
+from train.even_shares import even_shares
 from train.splits import Split
 from train.window_set import WindowSet
 
@@ -22,7 +22,7 @@ N_GOLDEN = 100
 def golden_beats(classifier: TfliteClassifier, data: WindowSet, split: Split, n: int = N_GOLDEN) -> GoldenBeats:
     """``n`` test beats, each class as often as it can be, as 8-bit windows with what the model says of just those."""
     labels, beats = data.labels[split.test], []
-    shares = _shares(np.bincount(labels, minlength=len(classifier.labels)), n)
+    shares = even_shares(np.bincount(labels, minlength=len(classifier.labels)), n)
     for code, (name, share) in enumerate(zip(classifier.labels, shares, strict=True)):
         of_class = split.test[labels == code]
         for index in of_class[np.linspace(0, len(of_class) - 1, share).round().astype(int)]:
@@ -35,14 +35,3 @@ def golden_beats(classifier: TfliteClassifier, data: WindowSet, split: Split, n:
 def golden_text(golden: GoldenBeats) -> str:
     """`golden.json`."""
     return json.dumps(encode(golden), separators=(",", ":")) + "\n"
-
-
-def _shares(n_of: NDArray[np.int64], n: int) -> list[int]:
-    """How many of each class: the same of all, but for classes that have fewer."""
-    shares = [0] * len(n_of)
-    left = n
-    rarest_first = sorted(range(len(n_of)), key=lambda k: int(n_of[k]))
-    for done, code in enumerate(rarest_first):
-        shares[code] = min(int(n_of[code]), left // (len(n_of) - done))
-        left -= shares[code]
-    return shares

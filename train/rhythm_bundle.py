@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge_ecg import __version__
+from edge_ecg.bench.labels import excerpt_labels
 from edge_ecg.bundles import MODEL_FILES, SCHEMA_VERSION
 from edge_ecg.context.tracker import ContextParams
 from edge_ecg.errors import DataError
@@ -104,7 +105,9 @@ def write_rhythm_bundle(
     check_target(folder, FILES)
     model = pack_trees(tables)
     manifest = _manifest(tables, model, facts, records)
-    golden = golden_features(RhythmClassifier(RhythmBundle(folder, manifest, model)), records)
+    classifier = RhythmClassifier(RhythmBundle(folder, manifest, model))
+    golden = golden_features(classifier, records)
+    manifest = replace(manifest, golden_labels=excerpt_labels(classifier))
     files = {
         MODEL_FILES["rhythm"]: model,
         "manifest.json": (json.dumps(encode(manifest), indent=2, allow_nan=False) + "\n").encode(),

@@ -48,6 +48,7 @@ COMMANDS = {
     "boards": Entry("edge_ecg.cli.boards:boards", "List and show known boards, decode their bytes."),
     "firmware": Entry("edge_ecg.cli.firmware:firmware", "Build the firmware of an Arduino board (in a checkout)."),
     "models": Entry("edge_ecg.cli.models:models", "List, show and verify models."),
+    "bench": Entry("edge_ecg.cli.bench:bench", "Measure models on this device, compare devices."),
     "data": Entry("edge_ecg.cli.data:data", "Fetch and check public ECG databases."),
     "config": Entry("edge_ecg.cli.config:config", "Show and check the settings, print an example."),
     "hooks": Entry("edge_ecg.cli.hooks:hooks", "Try the commands that run when something happens."),

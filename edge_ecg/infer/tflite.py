@@ -94,18 +94,63 @@ def quantised(windows: NDArray[np.float32], spec: TensorSpec) -> NDArray[Any]:
     """Windows ``(n, n_samples)`` as input tensors ``(n, *spec.shape)``: to the nearest count, clipped to its type."""
     if spec.dtype == "float32":
         return windows.reshape(-1, *spec.shape)
-    limits = np.iinfo(spec.dtype)
-    counts = windows / np.float32(spec.scale)
-    np.rint(counts, out=counts)
-    counts += np.float32(spec.zero_point)
-    np.minimum(np.maximum(counts, np.float32(limits.min), out=counts), np.float32(limits.max), out=counts)
+    counts = _counts(windows, _Steps.of(spec), np.empty_like(windows))
     tensors: NDArray[Any] = counts.astype(spec.dtype).reshape(-1, *spec.shape)
     return tensors
 
 
-def _interpreter(make: Any, model: bytes, accelerated: Accelerated | None) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What quantising divides by, adds, and clips to; numbers, or arrays of the windows' shape."""
+
+    scale: Any
+    zero: Any
+    low: Any
+    high: Any
+
+    @classmethod
+    def of(cls, spec: TensorSpec) -> _Steps:
+        limits = np.iinfo(spec.dtype)
+        return cls(*(np.float32(x) for x in (spec.scale, spec.zero_point, limits.min, limits.max)))
+
+
+def _counts(windows: NDArray[np.float32], by: _Steps, out: NDArray[np.float32]) -> NDArray[np.float32]:
+    np.divide(windows, by.scale, out=out)
+    np.rint(out, out=out)
+    np.add(out, by.zero, out=out)
+    np.maximum(out, by.low, out=out)
+    np.minimum(out, by.high, out=out)
+    return out
+
+
+class _OneWindow:
+    """`quantised` of one window in memory that is there already: of numpy's cost, half is that of making arrays."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self._tensor = np.empty(spec.shape, dtype=spec.dtype)
+        self._flat = self._tensor.reshape(-1)
+        self._work = np.empty(self._flat.shape, dtype=np.float32)
+        is_float, full = spec.dtype == "float32", np.ones_like(self._work)
+        steps = None if is_float else _Steps.of(spec)
+        self._by = steps and _Steps(*(x * full for x in (steps.scale, steps.zero, steps.low, steps.high)))
+
+    def __call__(self, window: NDArray[np.float32]) -> NDArray[Any]:
+        """The tensor; the next call overwrites it."""
+        self._flat[:] = window if self._by is None else _counts(window, self._by, self._work)
+        return self._tensor
+
+
+def _dequantised(raw: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
+    probs = raw.astype(np.float32)
+    if spec.dtype != "float32":
+        probs -= np.float32(spec.zero_point)
+        probs *= np.float32(spec.scale)
+    return probs
+
+
+def _interpreter(make: Any, model: bytes, accelerated: Accelerated | None, n_threads: int) -> Any:
     if accelerated is None:
-        interpreter = make(model_content=model, num_threads=1)
+        interpreter = make(model_content=model, num_threads=n_threads)
     else:
         delegate = importlib.import_module(make.__module__).load_delegate(accelerated.library)
         interpreter = make(model_content=accelerated.model, num_threads=1, experimental_delegates=[delegate])
@@ -114,7 +159,7 @@ def _interpreter(make: Any, model: bytes, accelerated: Accelerated | None) -> An
 
 
 class TfliteClassifier:
-    """A bundle's network, one beat at a time, on one thread.
+    """A bundle's network, one beat at a time.
 
     Parameters
     ----------
@@ -124,6 +169,8 @@ class TfliteClassifier:
         The same network for an accelerator, to run instead.
     remark
         Why it runs where it does, for the user; empty when there is nothing to say.
+    n_threads
+        Of the CPU: one is the fastest for networks this small, more are for benchmarks.
 
     Attributes
     ----------
@@ -137,7 +184,9 @@ class TfliteClassifier:
         take it.
     """
 
-    def __init__(self, bundle: Bundle, accelerated: Accelerated | None = None, *, remark: str = "") -> None:
+    def __init__(
+        self, bundle: Bundle, accelerated: Accelerated | None = None, *, remark: str = "", n_threads: int = 1
+    ) -> None:
         manifest = bundle.manifest
         self.model_id = manifest.id
         self.sha256 = manifest.sha256
@@ -149,7 +198,7 @@ class TfliteClassifier:
         self.remark = remark
         try:
             with native_remarks_dropped():
-                self._interpreter = _interpreter(make, bundle.model, accelerated)
+                self._interpreter = _interpreter(make, bundle.model, accelerated, n_threads)
         except (ValueError, RuntimeError, OSError) as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             if accelerated:
@@ -164,6 +213,11 @@ class TfliteClassifier:
         self._input = self._checked(self._interpreter.get_input_details(), manifest.input, "input", bundle)
         self._output = self._checked(self._interpreter.get_output_details(), manifest.output, "output", bundle)
         self._input_spec, self._output_spec = manifest.input, manifest.output
+        self._tensor_of = _OneWindow(manifest.input)
+        # Of each output of 8 bits what `_dequantised` makes of it.
+        codes = np.arange(256, dtype=np.uint8)
+        is_float = manifest.output.dtype == "float32"
+        self._prob_of = None if is_float else _dequantised(codes.view(manifest.output.dtype), manifest.output)
 
     @staticmethod
     def _checked(details: list[dict[str, Any]], spec: TensorSpec, what: str, bundle: Bundle) -> int:
@@ -185,8 +239,23 @@ class TfliteClassifier:
 
     def classify(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities ``(n_classes,)`` of one window ``(n_samples,)``."""
-        probs: NDArray[np.float32] = self.classify_many(inputs[None])[0]
-        return probs
+        self._interpreter.set_tensor(self._input, self._tensor_of(inputs))
+        self._interpreter.invoke()
+        return self._probs()
+
+    def _probs(self) -> NDArray[np.float32]:
+        raw = self._interpreter.get_tensor(self._output)[0]
+        probs: NDArray[np.float32] = raw if self._prob_of is None else self._prob_of.take(raw.view(np.uint8))
+        return np.concatenate([1.0 - probs, probs]) if len(probs) == 1 else probs
+
+    def hand_over(self, inputs: NDArray[np.float32]) -> None:
+        """All of `classify` but the network: what Python takes for a beat, for benchmarks."""
+        self._interpreter.set_tensor(self._input, self._tensor_of(inputs))
+        self._probs()
+
+    def run_again(self) -> None:
+        """Run the network on its last input once more: what it takes without its input and output, for benchmarks."""
+        self._interpreter.invoke()
 
     def classify_many(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities ``(n, n_classes)`` of windows ``(n, n_samples)``.
@@ -199,10 +268,7 @@ class TfliteClassifier:
             interpreter.set_tensor(self._input, tensor)
             interpreter.invoke()
             raw[k] = interpreter.get_tensor(self._output)[0]
-        probs = raw.astype(np.float32)
-        if spec.dtype != "float32":
-            probs -= np.float32(spec.zero_point)
-            probs *= np.float32(spec.scale)
+        probs = _dequantised(raw, spec)
         return np.hstack([1.0 - probs, probs]) if probs.shape[1] == 1 else probs
 
     def decide(self, probs: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 
 import numpy as np
 
 from edge_ecg.day import Window
+from edge_ecg.report.shapes import line, rect, text
 from edge_ecg.report.words import clock
 from edge_ecg.spans import Spans
 from edge_ecg.summary import HOUR_S, MINUTE_S, PAIR_STEP_S, Summary
@@ -47,20 +47,20 @@ def day_chart(window: Window, summary: Summary) -> str:
     parts = [
         f'<svg class="day" viewBox="0 0 {_WIDTH:.0f} {bottom + 20:.0f}" role="img" aria-label="The day over time">'
     ]
-    parts += [_line(x(t), rate_top, x(t), bottom, "#e4e4ea") for t in ticks]
+    parts += [line(x(t), rate_top, x(t), bottom, "#e4e4ea") for t in ticks]
     parts += _rate_panel(rate, rate_top, rate_high)
     parts += _bar_panel(summary, x, bars_top, bars_high)
     signal = (summary.readable, summary.noise, summary.lead_off, summary.gaps)
-    parts.append(_text(_LEFT, signal_top - 3, "signal"))
+    parts.append(text(_LEFT, signal_top - 3, "signal"))
     for spans, colour in zip(signal, SIGNAL_COLOURS.values(), strict=True):
         parts += _band(spans, x, signal_top, colour, scale)
-    parts.append(_text(_LEFT, rhythm_top - 3, "rhythm"))
+    parts.append(text(_LEFT, rhythm_top - 3, "rhythm"))
     for state, colour in RHYTHM_COLOURS.items():
         parts += _band(summary.rhythm[state], x, rhythm_top, colour, scale)
     for k, t in enumerate(ticks):
         at, anchor = (x(t), "middle") if x(t) < _WIDTH - 20.0 else (_WIDTH - 2.0, "end")
-        text = _text(at, bottom + 14, clock(window, t, seconds=False)[-5:], anchor)
-        parts.append(text.replace("<text", '<text class="odd"') if k % 2 else text)
+        tick = text(at, bottom + 14, clock(window, t, seconds=False)[-5:], anchor)
+        parts.append(tick.replace("<text", '<text class="odd"') if k % 2 else tick)
     return "".join([*parts, "</svg>"])
 
 
@@ -73,12 +73,12 @@ def pair_chart(summary: Summary) -> str:
     parts.append(f'<rect x="{left}" y="{top}" width="{side}" height="{side}" fill="#fff" stroke="#c9c9d1"/>')
     for tick in ticks:
         at = tick / PAIR_STEP_S * size
-        parts.append(_line(left + at, top, left + at, top + side, "#e4e4ea"))
-        parts.append(_line(left, top + side - at, left + side, top + side - at, "#e4e4ea"))
-        parts.append(_text(left + at, top + side + 13, f"{tick:g}", "middle"))
-        parts.append(_text(left - 4, top + side - at + 4, f"{tick:g}", "end"))
-    parts.append(_line(left, top + side, left + side, top, "#c9c9d1"))
-    parts.append(_text(left + side / 2, top + side + 28, "R-R interval, s", "middle"))
+        parts.append(line(left + at, top, left + at, top + side, "#e4e4ea"))
+        parts.append(line(left, top + side - at, left + side, top + side - at, "#e4e4ea"))
+        parts.append(text(left + at, top + side + 13, f"{tick:g}", "middle"))
+        parts.append(text(left - 4, top + side - at + 4, f"{tick:g}", "end"))
+    parts.append(line(left, top + side, left + side, top, "#c9c9d1"))
+    parts.append(text(left + side / 2, top + side + 28, "R-R interval, s", "middle"))
     if counts.any():
         # Four shades by the logarithm, so that single beats are seen beside a hundred thousand.
         shade = np.minimum(np.log1p(counts) / np.log1p(counts.max()) * len(_SHADES), len(_SHADES) - 1).astype(int)
@@ -112,10 +112,10 @@ def _rate_panel(pieces: list[list[tuple[float, float]]], top: float, high: float
         return float(top + high * (high_bpm - bpm) / (high_bpm - low_bpm))
 
     step = 20.0 if high_bpm - low_bpm <= 120.0 else 40.0
-    parts = [_text(_LEFT, top - 7, "heart rate, a minute")]
+    parts = [text(_LEFT, top - 7, "heart rate, a minute")]
     for bpm in np.arange(low_bpm, high_bpm + 1.0, step).tolist():
-        parts.append(_line(_LEFT, y(bpm), _WIDTH - _RIGHT, y(bpm), "#e4e4ea"))
-        parts.append(_text(_LEFT - 4, y(bpm) + 4, f"{bpm:.0f}", "end"))
+        parts.append(line(_LEFT, y(bpm), _WIDTH - _RIGHT, y(bpm), "#e4e4ea"))
+        parts.append(text(_LEFT - 4, y(bpm) + 4, f"{bpm:.0f}", "end"))
     for piece in pieces:
         path = "L".join(f"{at:.1f} {y(bpm):.1f}" for at, bpm in piece)
         # A minute alone is a dot.
@@ -126,9 +126,9 @@ def _rate_panel(pieces: list[list[tuple[float, float]]], top: float, high: float
 
 def _bar_panel(summary: Summary, x: X, top: float, high: float) -> list[str]:
     most = max([hour.v.n_beats for hour in summary.hours] + [hour.s.n_beats for hour in summary.hours] + [1])
-    parts = [_text(_LEFT, top - 7, "ectopic beats, each hour")]
-    parts += [_text(_LEFT - 4, top + 8, f"{most:,}", "end"), _text(_LEFT - 4, top + high, "0", "end")]
-    parts.append(_line(_LEFT, top + high, _WIDTH - _RIGHT, top + high, "#c9c9d1"))
+    parts = [text(_LEFT, top - 7, "ectopic beats, each hour")]
+    parts += [text(_LEFT - 4, top + 8, f"{most:,}", "end"), text(_LEFT - 4, top + high, "0", "end")]
+    parts.append(line(_LEFT, top + high, _WIDTH - _RIGHT, top + high, "#c9c9d1"))
     for hour in summary.hours:
         begin, width = x(hour.begin_s), x(hour.end_s) - x(hour.begin_s)
         width = min(width, 120.0)
@@ -136,7 +136,7 @@ def _bar_panel(summary: Summary, x: X, top: float, high: float) -> list[str]:
             if n:
                 tall = max(1.0, high * n / most)
                 at = begin + width * (0.08 + 0.42 * k)
-                parts.append(_rect(at, top + high - tall, 0.4 * width, tall, colour))
+                parts.append(rect(at, top + high - tall, 0.4 * width, tall, colour))
     return parts
 
 
@@ -161,15 +161,3 @@ def _ticks(length_s: float) -> list[float]:
     steps = (60.0, 300.0, 600.0, 1800.0, HOUR_S, 2 * HOUR_S, 4 * HOUR_S, 12 * HOUR_S)
     step = next((step for step in steps if length_s / step <= 12.5), steps[-1])
     return [float(t) for t in np.arange(0.0, length_s + 1.0, step)]
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
-    return f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="{colour}" stroke-width="0.7"/>'
-
-
-def _rect(x: float, y: float, width: float, height: float, colour: str) -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

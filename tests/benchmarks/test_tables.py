@@ -16,7 +16,7 @@ from edge_ecg.errors import ModelError
 from edge_ecg.manifest import ClassMetrics, Metrics, ModelManifest, PatientMetrics, load_bundle, shipped_ids
 from edge_ecg.schema import decode
 
-PAGES = ("README.md", "docs/results.md", "docs/new-patient.md")
+PAGES = ("README.md", "docs/results.md", "docs/new-patient.md", "docs/benchmarks.md")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -116,3 +116,9 @@ def test_the_first_screen_has_a_row_for_each_data_set_and_one_for_new_patients()
     assert "accuracy 0.8750, AUC 0.9375" in rows[-2]
     # Eight of ten beats are of one class: without that a figure says nothing.
     assert "accuracy 0.7500, AUC 0.9375 (always the larger class: 0.8000); per patient 0.8125" in rows[-1]
+
+
+def test_no_picture_of_a_benchmark_is_stale() -> None:
+    drawn = {file: text for file, text in tables().items() if file.suffix == ".svg"}
+    assert drawn
+    assert {file: file.read_text(encoding="utf-8") for file in drawn} == drawn, "run `python -m benchmarks.tables`"
