@@ -87,12 +87,13 @@ def _litert_2(folder: Path, beats: Any, bundle: str | None) -> list[Call]:
 
 def _compiled(name: str, folder: Path, precision: str, beats: Any) -> Call:
     from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.interpreter import Interpreter
 
-    model = CompiledModel.from_file(str(folder / f"{precision}.tflite"))
+    file = str(folder / f"{precision}.tflite")
+    output = Interpreter(model_path=file).get_output_details()[0]
+    dtype, n_classes = output["dtype"], int(output["shape"][-1])
+    model = CompiledModel.from_file(file)
     given, gives = model.create_input_buffers(0), model.create_output_buffers(0)
-    dtype = np.int8 if precision == "int8" else np.float32
-    shape = next(iter(model.get_output_tensor_details(next(iter(model.get_signature_list()))).values()))["shape"]
-    n_classes = int(shape[-1])
 
     def run(tensor: Any) -> Any:
         given[0].write(tensor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import statistics
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from edge_ecg.errors import DataError
 
 __all__ = ["Child", "Spread", "Timed", "orders", "paired_ratio", "slice_size", "spread_of", "take_turns"]
 
-SLICE = 25
+SLICE = 100
 """Beats of one call before the next one has its turn."""
 SLOW_S = 0.004
 """A beat that takes longer makes a slice alone, and in one round of `SELDOM`: Keras, and the reference kernels of
@@ -135,9 +136,7 @@ class Child:
         It does not start; the last line that it said is named.
     """
 
-    def __init__(
-        self, python: Path, library: str, folder: Path, core: int, bundle: str | None, log: Path
-    ) -> None:
+    def __init__(self, python: Path, library: str, folder: Path, core: int, bundle: str | None, log: Path) -> None:
         script = Path(__file__).with_name("peer_child.py")
         # -P: this folder must not stand before the library's.
         command = [str(python), "-P", str(script), library, str(folder), str(core), *([bundle] if bundle else [])]
@@ -206,5 +205,7 @@ class Child:
     def _gone(self) -> DataError:
         self._process.wait()
         said = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        why = said[-1] if said else f"it ended with code {self._process.returncode}"
+        # Behind Python's last words libraries take their leave.
+        errors = [line for line in said if re.match(r"[\w.]*(Error|Exception)\b", line)]
+        why = (errors or said or [f"it ended with code {self._process.returncode}"])[-1]
         return DataError(f"{self._library} does not run: {why}", "`make peers` has an environment with all of them")

@@ -34,17 +34,21 @@ from edge_ecg.manifest import load_bundle
 from train.splits import DS2
 
 RESULTS = Path(__file__).parent / "results"
-LEGACY = Path(__file__).resolve().parents[1] / ".venv-peers-legacy" / "bin" / "python"
+LEGACY = Path(__file__).resolve().parents[1] / ".venv-runtimes-legacy" / "bin" / "python"
 OURS = "ai-edge-litert · Interpreter · int8"
 """What the device runs, as the calls are named."""
 
 _where = click.option("--out", type=click.Path(path_type=Path), help="JSON file; default benchmarks/results/DEVICE.")
 _networks = click.option("--networks", default=",".join(NETWORKS), show_default=True)
-_work = click.option("--work", type=click.Path(path_type=Path), help="Keep the converted networks here, and take those that are.")
+_work = click.option(
+    "--work", type=click.Path(path_type=Path), help="Keep the converted networks here, and take those that are."
+)
 _runs = click.option("--run", "run_folders", multiple=True, type=click.Path(path_type=Path, exists=True),
                      help="A training run: its network takes these weights, not those of the shipped int8 file.")  # fmt: skip
-_legacy = click.option("--legacy", type=click.Path(path_type=Path), default=LEGACY, help="Python that has tflite-runtime.")
-_rounds = click.option("--rounds", default=200, show_default=True, help="Slices of 25 beats of each call in a run.")
+_legacy = click.option(
+    "--legacy", type=click.Path(path_type=Path), default=LEGACY, help="Python that has tflite-runtime."
+)
+_rounds = click.option("--rounds", default=50, show_default=True, help="Slices of 100 beats of each call in a run.")
 _times = click.option("--times", default=3, show_default=True, help="Runs.")
 _records = click.option("--records", default=",".join(map(str, DS2)), help="Of mitdb; default the 22 of DS2.")
 
@@ -63,7 +67,13 @@ def main() -> None:
 @_work
 @_where
 def latency(
-    networks: str, run_folders: tuple[Path, ...], legacy: Path, rounds: int, times: int, work: Path | None, out: Path | None
+    networks: str,
+    run_folders: tuple[Path, ...],
+    legacy: Path,
+    rounds: int,
+    times: int,
+    work: Path | None,
+    out: Path | None,
 ) -> None:
     """Time one beat on each library.
 
@@ -127,7 +137,9 @@ def measure_latency(folder: Path, legacy: Path, rounds: int, times: int) -> dict
         for library, (package, _) in LIBRARIES.items():
             python = legacy if package == "tflite-runtime" else Path(sys.executable)
             core = -1 if "threads" in library else _core()
-            bundle = told["bundle"] if library == "ai-edge-litert" and told["weights"].startswith(told["bundle"]) else None
+            bundle = (
+                told["bundle"] if library == "ai-edge-litert" and told["weights"].startswith(told["bundle"]) else None
+            )
             try:
                 if not python.exists():
                     raise UsageError(f"no {python.name} of its own", "`make peers` makes it")
@@ -144,7 +156,9 @@ def measure_latency(folder: Path, legacy: Path, rounds: int, times: int) -> dict
         agree = {label: float(np.mean(np.array(c.classes(k)) == reference)) for label, (c, k) in children.items()}
         runs = []
         for seed in range(times):
-            with click.progressbar(length=rounds, label=f"{told['network']}, run {seed + 1} of {times}", file=sys.stderr) as bar:
+            with click.progressbar(
+                length=rounds, label=f"{told['network']}, run {seed + 1} of {times}", file=sys.stderr
+            ) as bar:
                 runs.append(take_turns(timers, rounds, seed, lambda bar=bar: bar.update(1)))
     return {
         **told,
@@ -200,6 +214,7 @@ def _keep(out: Path | None, part: str, found: Mapping[str, Any]) -> None:
         "schema": 1,
         "device": platform.machine(),
         "cpu": _cpu(),
+        "vectors": ", ".join(_vectors()),
         "python": platform.python_version(),
         "edge_ecg": __version__,
     }
@@ -219,6 +234,12 @@ def _named(networks: str) -> list[str]:
 
 def _core() -> int:
     return max(os.sched_getaffinity(0))
+
+
+def _vectors() -> list[str]:
+    """What of the processor's flags decides how fast int8 is; of x86-64 and 64-bit Arm."""
+    flags = set(re.split(r"\s+", Path("/proc/cpuinfo").read_text()))
+    return [f for f in ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "i8mm") if f in flags]
 
 
 def _cpu() -> str:
