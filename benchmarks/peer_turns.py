@@ -162,9 +162,9 @@ class Child:
 
         return timed
 
-    def classes(self, call: int) -> list[int]:
-        """The class of each beat."""
-        found: list[int] = self._ask(do="classes", call=call)
+    def classes(self, call: int, n: int) -> list[int]:
+        """The classes of the first ``n`` beats."""
+        found: list[int] = self._ask(do="classes", call=call, n=n)
         return found
 
     def close(self) -> None:
