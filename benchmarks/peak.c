@@ -1,7 +1,7 @@
 /* How many multiply-adds a core does in a second when nothing stands in their way: registers only, no memory.
  *
  * Prints a line a kind: its name, the instructions, multiply-adds per second. Each is the best of many bursts of some
- * tenths of a millisecond: a burst that another program interrupts says nothing about the core. */
+ * microseconds: a burst that another program interrupts says nothing about the core. */
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>
@@ -53,9 +53,10 @@ KIND(int8, __m256i, _mm256_set1_epi8(1), _mm256_setzero_si256(), "x", 32,
      sum[i] = _mm256_dpbusd_avx_epi32(sum[i], a, b))
 #define INT8 "vpdpbusd, 256 bits"
 #elif defined(__AVX2__)
-/* Without a dot product of bytes: pairs to 16 bits, pairs of these to 32, then the sum. */
+/* Without a dot product of bytes: pairs to 16 bits, pairs of these to 32, then the sum. The first empty assembly keeps
+ * the compiler from doing the first product once for all steps. */
 KIND(int8, __m256i, _mm256_set1_epi8(1), _mm256_setzero_si256(), "x", 32,
-     __m256i pairs = _mm256_maddubs_epi16(a, b); __asm__ volatile("" : "+x"(pairs));
+     __asm__ volatile("" : "+x"(a)); __m256i pairs = _mm256_maddubs_epi16(a, b);
      sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(pairs, b)))
 #define INT8 "vpmaddubsw, vpmaddwd, vpaddd, 256 bits"
 #endif

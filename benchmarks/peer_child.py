@@ -177,17 +177,18 @@ LIBRARIES: dict[str, tuple[str, Callable[[Path, Any, str | None], list[Call]]]] 
 """The package of each, and what makes its calls."""
 
 
-def slice_of(call: Call, first: int, n: int) -> list[int]:
-    """Nanoseconds of ``n`` beats, one after the other."""
+def slice_of(call: Call, first: int, n: int) -> list[tuple[int, int]]:
+    """Of ``n`` beats, one after the other: nanoseconds by the clock, and of the process's CPU."""
     inputs, n_beats = call.inputs, len(call.inputs)
     for k in range(first - _UNTIMED, first):
         call.run(inputs[k % n_beats])
     times = []
     for k in range(first, first + n):
         tensor = inputs[k % n_beats]
-        begin = time.perf_counter_ns()
+        cpu, begin = time.process_time_ns(), time.perf_counter_ns()
         call.run(tensor)
-        times.append(time.perf_counter_ns() - begin)
+        end = time.perf_counter_ns()
+        times.append((end - begin, time.process_time_ns() - cpu))
     return times
 
 

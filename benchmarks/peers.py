@@ -179,7 +179,11 @@ def measure_latency(folder: Path, legacy: Path, rounds: int, times: int) -> dict
 def _of_runs(timed: list[Timed]) -> dict[str, Any]:
     """The run with the lowest median, and the median of each."""
     best = min(timed, key=lambda t: t.spread.p50_us)
-    return {**asdict(best.spread), "p50_of_runs_us": [t.spread.p50_us for t in timed]}
+    return {
+        **asdict(best.spread),
+        "p50_of_runs_us": [t.spread.p50_us for t in timed],
+        "cpu_p50_of_runs_us": [t.spread.cpu_p50_us for t in timed],
+    }
 
 
 def _ratios(runs: list[dict[str, Timed]], label: str) -> list[float]:

@@ -28,8 +28,9 @@ from edge_ecg.sources.virtual import EXCERPT
 
 
 def test_percentiles_are_in_microseconds() -> None:
-    spread = spread_of([1000 * k for k in range(1, 102)])
+    spread = spread_of([(1000 * k, 500 * k) for k in range(1, 102)])
     assert (spread.n, spread.p50_us, spread.p95_us, spread.p99_us, spread.max_us) == (101, 51.0, 96.0, 100.0, 101.0)
+    assert spread.cpu_p50_us == 25.5
     with pytest.raises(ValueError, match="no times"):
         spread_of([])
 
@@ -47,9 +48,9 @@ def test_slow_calls_have_few_beats_and_fast_ones_go_through_all_inputs() -> None
     firsts: dict[str, list[tuple[int, int]]] = {"fast": [], "slow": []}
 
     def call(name: str, ns: int):
-        def run(first: int, n: int) -> list[int]:
+        def run(first: int, n: int) -> list[tuple[int, int]]:
             firsts[name].append((first, n))
-            return [ns] * n
+            return [(ns, ns)] * n
 
         return run
 
@@ -61,7 +62,7 @@ def test_slow_calls_have_few_beats_and_fast_ones_go_through_all_inputs() -> None
 
 
 def test_a_ratio_is_of_slices_of_the_same_round() -> None:
-    spread = spread_of([1])
+    spread = spread_of([(1, 1)])
     # The machine was three times slower in one round: it hit both.
     slow, fast = Timed(spread, {0: 10.0, 1: 30.0, 2: 10.0}), Timed(spread, {0: 5.0, 1: 15.0})
     assert paired_ratio(slow, fast) == 2.0
@@ -124,7 +125,7 @@ def test_a_library_in_its_process_times_and_labels(tmp_path: Path) -> None:
         at = names.index("edge_ecg classify")
         classes = {name: child.classes(k, 40) for k, name in enumerate(names)}
         assert len(child.timer(at)(0, 7)) == 7
-        assert all(ns > 1000 for ns in child.timer(0)(3, 5))
+        assert all(wall > 1000 and cpu > 1000 for wall, cpu in child.timer(0)(3, 5))
     assert child.version.startswith("2.")
     beats = golden_beats(bundle)[:40]
     assert classes["edge_ecg classify"] == open_classifier(bundle.manifest.id).classify_many(beats).argmax(1).tolist()
@@ -146,6 +147,7 @@ def _results(int8_us: float) -> dict[str, object]:
             "p99_us": us,
             "max_us": us,
             "p50_of_runs_us": [us],
+            "cpu_p50_of_runs_us": [us],
             "agrees": 1.0,
         }
 
