@@ -17,9 +17,11 @@ RUNTIME := $(VENV)/stamp-runtime
 FULL    := $(VENV)/stamp-full
 # The beat detectors of others live apart: their libraries must not meet TensorFlow's.
 PEERS   := .venv-peers/stamp
+# So do the runtimes of others, and tflite-runtime from these: it wants numpy 1.
+RUNTIMES := .venv-runtimes/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench detectors fuzz fuzz-coverage link soak daemon-cost kill-loop firmware release ci-deps page clean
+.PHONY: help demo test lint types unit bench detectors peers fuzz fuzz-coverage link soak daemon-cost kill-loop firmware release ci-deps page clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -47,6 +49,10 @@ bench: $(FULL) ## measure accuracy and latency on this machine
 detectors: $(PEERS) ## compare beat detectors on the real databases, 30 min, or JOBS=2 (installs theirs, no TensorFlow)
 	OMP_NUM_THREADS=1 .venv-peers/bin/python -m benchmarks.detectors run --jobs $(JOBS)
 	.venv-peers/bin/python -m benchmarks.detectors page
+
+peers: $(RUNTIMES) ## compare with what people would use instead: other runtimes, NeuroKit2 and Keras, 1 h (installs TensorFlow and theirs)
+	.venv-runtimes/bin/python -m benchmarks.peers all
+	.venv-runtimes/bin/python -m benchmarks.peer_page
 
 fuzz-coverage: $(FULL) ## each decoder for SECONDS=30 on bytes that reach new code (atheris, Linux on x86-64)
 	$(PIP) atheris
@@ -101,7 +107,7 @@ ci-deps: ## system packages that the tests need (Debian; as root or with sudo)
 	$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$need
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) .venv-peers dist build firmware/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers .venv-runtimes .venv-runtimes-legacy dist build firmware/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -125,4 +131,12 @@ $(PEERS): pyproject.toml
 	$(PYTHON) -m venv --clear .venv-peers
 	echo '*' > .venv-peers/.gitignore
 	.venv-peers/bin/python -m pip install -q --disable-pip-version-check -e ".[bench,peers]"
+	@touch $@
+
+$(RUNTIMES): pyproject.toml
+	$(PYTHON) -m venv --clear .venv-runtimes
+	$(PYTHON) -m venv --clear .venv-runtimes-legacy
+	echo '*' | tee .venv-runtimes/.gitignore > .venv-runtimes-legacy/.gitignore
+	.venv-runtimes/bin/python -m pip install -q --disable-pip-version-check -e ".[train,mcu,runtimes]"
+	.venv-runtimes-legacy/bin/python -m pip install -q --disable-pip-version-check "numpy<2" tflite-runtime==2.14.0
 	@touch $@
