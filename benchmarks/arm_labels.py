@@ -25,7 +25,7 @@ from benchmarks.arm_userland import MACHINES, ROOT, Userland, userland
 from edge_ecg.errors import DataError, EdgeEcgError
 from edge_ecg.sources.virtual import EXCERPT
 
-__all__ = ["DEMO", "ODD_HZ", "Job", "differences", "kernel_files", "odd_excerpt", "replay", "run", "verify"]
+__all__ = ["DEMO", "ODD_HZ", "Job", "differences", "kernel_files", "most", "odd_excerpt", "replay", "run", "verify"]
 
 SCHEMA = 1
 RESULTS = Path(__file__).parent / "results"
@@ -40,11 +40,12 @@ _KERNEL = re.compile(r'open(?:at)?\((?:AT_FDCWD,)?"(/(?:proc|sys)/[^"]*)",([A-Z_
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A command of edge-ecg, and which lines of what it prints must be the same everywhere."""
+    """A command of edge-ecg, which lines of what it prints must be the same everywhere, and the network that ran."""
 
     name: str
     arguments: tuple[str, ...]
     lines: Callable[[str], list[str]]
+    network: str | None = None
 
 
 def events(printed: str) -> list[str]:
@@ -73,7 +74,7 @@ def verify(*models: str) -> Job:
 def replay(record: Path, name: str, model: str | None = None) -> Job:
     """All beats of a recording: with the rhythm model every figure of them, with a network sample and label."""
     of_model = () if model is None else ("--model", model)
-    return Job(name, ("replay", str(record), *of_model, "--jsonl", "-"), events if model is None else beats)
+    return Job(name, ("replay", str(record), *of_model, "--jsonl", "-"), events if model is None else beats, model)
 
 
 DEMO = Job("demo", ("demo", "--speed", "10"), scored)
@@ -120,6 +121,11 @@ def differences(found: list[str], expected: list[str]) -> int:
     return pairs + abs(len(found) - len(expected))
 
 
+def most(job: Job, arm: Userland, n_lines: int) -> int:
+    """How many lines may differ."""
+    return 0 if job.network is None else int(arm.machine.most_other * n_lines)
+
+
 def kernel_files(log: Path) -> dict[str, str]:
     """Which files of the kernel's a program opened, and how; every processor counts as N."""
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -132,6 +138,7 @@ def jobs(folder: Path) -> list[Job]:
     return [
         verify(),
         replay(EXCERPT, "replay, rhythm model"),
+        replay(odd, f"replay, rhythm model, {ODD_HZ} Hz"),
         replay(odd, f"replay, {NETWORK}, {ODD_HZ} Hz", NETWORK),
         DEMO,
     ]
@@ -186,7 +193,9 @@ def run_all(names: tuple[str, ...], out: Path) -> None:
                 n_lines, n_other = len(expected.result()), differences(found.result(), expected.result())
                 rows.append({"job": job.name, "lines_compared": n_lines, "lines_that_differ": n_other})
                 click.echo(f"{arm.machine.name:<6} {job.name}: {n_lines} lines, {n_other} differ")
-                wrong += [f"{job.name} on {arm.machine.name}"] if n_other or not n_lines else []
+                wrong += (
+                    [f"{job.name} on {arm.machine.name}"] if not n_lines or n_other > most(job, arm, n_lines) else []
+                )
             file = out / f"emulated-{arm.machine.name}" / "labels.json"
             file.parent.mkdir(parents=True, exist_ok=True)
             told = result(arm, rows, kernel_files(logs[arm.machine.name]))
@@ -224,7 +233,7 @@ def table(results: Path) -> str:
 
 def _equal(row: Mapping[str, Any]) -> str:
     n, other = row["lines_compared"], row["lines_that_differ"]
-    return f"{n} lines, all equal" if not other else f"**{other} of {n} lines differ**"
+    return f"{n} lines, all equal" if not other else f"{n} lines, {other} differ"
 
 
 if __name__ == "__main__":

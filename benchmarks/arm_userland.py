@@ -71,6 +71,8 @@ class Machine:
         Platforms whose wheels it takes.
     features
         As its /proc/cpuinfo lists them.
+    most_other
+        Share of a network's labels that may be others than here: its interpreter rounds otherwise.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Machine:
     from_debian: tuple[str, ...]
     wheels: tuple[str, ...]
     features: str
+    most_other: float = 0.0
 
 
 ARM64 = Machine(
@@ -91,6 +94,7 @@ ARM64 = Machine(
 ARMHF = Machine(
     "armhf", "armv7l", "arm-linux-gnueabihf", ("qemu-arm-static", "-cpu", "cortex-a7"), BASE + NUMPY, ("numpy",),
     ("manylinux_2_34_armv7l", "manylinux2014_armv7l"), "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt",
+    most_other=0.01,
 )  # fmt: skip
 """A Pi under 32-bit Raspberry Pi OS; the index has no numpy for it."""
 MACHINES = {machine.name: machine for machine in (ARM64, ARMHF)}
