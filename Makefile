@@ -21,7 +21,7 @@ PEERS   := .venv-peers/stamp
 RUNTIMES := .venv-runtimes/stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench detectors peers fuzz fuzz-coverage link soak daemon-cost kill-loop firmware release ci-deps page clean
+.PHONY: help demo test lint types unit bench detectors peers arm fuzz fuzz-coverage link soak daemon-cost kill-loop firmware release ci-deps page clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST) | awk -F' - ' '{printf "%-16s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ detectors: $(PEERS) ## compare beat detectors on the real databases, 30 min, or 
 peers: $(RUNTIMES) ## compare with what people would use instead: other runtimes, NeuroKit2 and Keras, 1 h (installs TensorFlow and theirs)
 	.venv-runtimes/bin/python -m benchmarks.peers all
 	.venv-runtimes/bin/python -m benchmarks.peer_page
+
+arm: $(FULL) ## the runtime on emulated 64-bit and 32-bit Arm: labels equal to this machine's (Debian 12, qemu-user-static)
+	$(BIN)/python -m benchmarks.arm_labels run
+	$(BIN)/python -m benchmarks.arm_labels page
 
 fuzz-coverage: $(FULL) ## each decoder for SECONDS=30 on bytes that reach new code (atheris, Linux on x86-64)
 	$(PIP) atheris
@@ -98,6 +102,7 @@ ci-deps: ## system packages that the tests need (Debian; as root or with sudo)
 	[ -d /usr/share/arduino/hardware/arduino/avr/cores ] || need="$$need arduino-core-avr"; \
 	command -v arm-none-eabi-gcc >/dev/null || need="$$need gcc-arm-none-eabi"; \
 	command -v qemu-system-arm >/dev/null || need="$$need qemu-system-arm"; \
+	command -v qemu-aarch64-static >/dev/null || need="$$need qemu-user-static"; \
 	[ -n "$$(PATH="$$PATH:/usr/sbin" command -v mosquitto)" ] || need="$$need mosquitto"; \
 	command -v openssl >/dev/null || need="$$need openssl"; \
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || need="$$need chromium"; \

@@ -119,7 +119,7 @@ DevicePolicy=closed
 # Network.
 {network}
 
-# Rights and system calls. No ProcSubset=pid: the interpreter reads /proc/cpuinfo.
+# Rights and system calls. No ProcSubset=pid: the interpreter chooses its kernels by /proc/cpuinfo.
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 AmbientCapabilities=

@@ -154,7 +154,7 @@ class CandidateFinder:
             self._qrs, self._high = self._qrs[keep:], self._high[keep:]
             self._start += keep
 
-    def _maxima(self, begin: int, end: int) -> NDArray[np.int64]:
+    def _maxima(self, begin: int, end: int) -> NDArray[np.intp]:
         """Indices in [begin, end) whose QRS envelope is the largest within the peak's half width."""
         half, first, stop = self._peak_half, begin - self._start, end - self._start
         here = self._qrs[first:stop]
@@ -167,7 +167,7 @@ class CandidateFinder:
         is_peak = (peaks > windows[at - half].max(axis=1)) & (peaks >= windows[at + 1].max(axis=1))
         return np.asarray(at[is_peak])
 
-    def _candidates(self, k: NDArray[np.int64]) -> Candidates:
+    def _candidates(self, k: NDArray[np.intp]) -> Candidates:
         """All of the candidates at positions ``k`` of the buffers."""
         fd_hz, near = self._fd_hz, self._near
         size = self._qrs[k]
@@ -179,7 +179,7 @@ class CandidateFinder:
         recent, older = zero - round(1.5 * fd_hz), zero - round(3.0 * fd_hz)
         ahead = zero + int(0.2 * fd_hz) + 1
         e1, h1 = qrs[:, recent:ahead].max(axis=1), high[:, recent:ahead].max(axis=1)
-        i = k + self._start
+        i = k.astype(np.int64) + self._start  # 32 bits of a kHz are 24 days
         known = i >= 1.9 * fd_hz
         e2 = np.where(known, np.minimum(e1, qrs[:, older:recent].max(axis=1)), e1)
         h2 = np.where(known, np.minimum(h1, high[:, older:recent].max(axis=1)), h1)
@@ -219,7 +219,7 @@ class CandidateFinder:
             decided_at=(i + self._ahead + self._front.qrs_half) * factor + self._front.decimation_half,
         )
 
-    def _around(self, band: Samples, k: NDArray[np.int64], begin: int, end: int) -> Samples:
+    def _around(self, band: Samples, k: NDArray[np.intp], begin: int, end: int) -> Samples:
         """Rows ``band[k + begin : k + end]``."""
         return np.asarray(neighbours(band, end - begin)[k + begin])
 
@@ -233,7 +233,7 @@ class CandidateFinder:
         starts = self._older
         return np.maximum.reduceat(rows[:, : starts[-1]], starts[:-1], axis=1)
 
-    def _r_offset(self, k: NDArray[np.int64]) -> Samples:
+    def _r_offset(self, k: NDArray[np.intp]) -> Samples:
         """The R peak as an offset from the candidates, in decimated samples and a fraction of one."""
         around, half = self._r_half, self._mean_half
         rows = self._around(self._decimated, k, -around - half - 1, around + half + 1)
@@ -265,15 +265,15 @@ class _Interpolation:
         self._share = offsets - self._first
         self._second = self._first + (self._share > 0.0)
 
-    def of(self, band: Samples, k: NDArray[np.int64]) -> Samples:
+    def of(self, band: Samples, k: NDArray[np.intp]) -> Samples:
         """``(n, n_offsets)`` for candidates at positions ``k``."""
         at = k[:, None]
         return np.asarray(band[at + self._first] * (1.0 - self._share) + band[at + self._second] * self._share)
 
 
-def _starts(edges_s: Samples, fd_hz: float) -> NDArray[np.int64]:
-    """First sample of each half-open bin, from the candidate."""
-    return np.ceil(edges_s * fd_hz - 1e-9).astype(np.int64)
+def _starts(edges_s: Samples, fd_hz: float) -> NDArray[np.intp]:
+    """First sample of each half-open bin, from the candidate; as `reduceat` of a 32-bit machine takes them."""
+    return np.ceil(edges_s * fd_hz - 1e-9).astype(np.intp)
 
 
 def _log_ratios(a: Samples, b: Samples) -> Samples:

@@ -80,7 +80,7 @@ class Resampler:
         else:
             for start in range(0, n_out, _BATCH):
                 stop = min(start + _BATCH, n_out)
-                first, phase = self._place(self._next_out + np.arange(start, stop))
+                first, phase = self._place(self._next_out + np.arange(start, stop, dtype=np.int64))
                 out[start:stop] = _products(self._buffer[first[:, None] + self._span], self._taps[phase])
         self._next_out += n_out
         keep_from = self._next_out * self._down // self._up - self._half + 1
@@ -89,7 +89,7 @@ class Resampler:
         return out
 
     def _place(self, k: Any) -> tuple[Any, Any]:
-        """Where in the buffer the inputs of output ``k`` begin, and the phase of its kernel."""
+        """Where in the buffer the inputs of output ``k`` begin, and the phase of its kernel; 32 bits overflow here."""
         passed = k * self._down
         return passed // self._up - self._half + 1 - self._buffer_start, passed % self._up * self._n_phases // self._up
 

@@ -30,6 +30,11 @@ TOLERANCES = {"float32": 0.001, "float16": 0.001}
 """By precision, where it is another: float kernels differ in their last digits only, and float16 weights are computed
 with as float32. Dynamic range rounds as int8 does."""
 
+LEGACY_TOLERANCE = 0.2
+"""tflite-runtime computes int8 with other kernels than ai-edge-litert, which made the golden outputs, and rounds
+otherwise in every layer: of 100 beats of a shipped network 6 differ by more than 0.02, none by more than 0.17, on
+x86-64 as on Arm. A model that does not work is far outside."""
+
 TREE_TOLERANCE = 0.001
 """Trees are whole numbers up to their last step."""
 
@@ -93,7 +98,8 @@ def check_golden(bundle: Bundle | RhythmBundle) -> int:
         return _check(bundle.manifest.id, trees.runs_on, trees.classify, rows, TREE_TOLERANCE)
     network, golden = TfliteClassifier(bundle), _read(bundle.folder, GoldenBeats)
     windows = ((np.array(b.window, dtype=np.float32) / np.float32(255.0), b.probs) for b in golden.beats)
-    tolerance = TOLERANCES.get(bundle.manifest.precision, TOLERANCE)
+    of_int8 = LEGACY_TOLERANCE if network.runtime == "tflite-runtime" else TOLERANCE
+    tolerance = TOLERANCES.get(bundle.manifest.precision, of_int8)
     return _check(bundle.manifest.id, network.runtime, network.classify, windows, tolerance)
 
 

@@ -36,8 +36,8 @@ class Confusion:
     @classmethod
     def of(cls, reference: ArrayLike, predicted: ArrayLike, n_classes: int) -> Confusion:
         """Count pairs of labels, each ``(n,)`` in ``0 .. n_classes - 1``."""
-        ref, said = np.asarray(reference, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
-        flat = np.bincount(ref * n_classes + said, minlength=n_classes * n_classes)
+        ref, said = np.asarray(reference, dtype=np.intp), np.asarray(predicted, dtype=np.intp)  # what bincount takes
+        flat = np.bincount(ref * n_classes + said, minlength=n_classes * n_classes).astype(np.int64)
         return cls(flat.reshape(n_classes, n_classes))
 
     @property

@@ -124,10 +124,10 @@ def calibration_of(reference: ArrayLike, probs: ArrayLike, n_bins: int = N_BINS)
 
     Source: Guo et al., On calibration of modern neural networks, ICML 2017 (its ECE, 15 bins).
     """
-    p, ref = np.asarray(probs, dtype=np.float64), np.asarray(reference, dtype=np.int64)
+    p, ref = np.asarray(probs, dtype=np.float64), np.asarray(reference, dtype=np.intp)
     highest = p.max(axis=1) if len(p) else np.empty(0)
     right = (p.argmax(axis=1) == ref).astype(np.float64) if len(p) else np.empty(0)
-    at = np.clip(np.ceil(highest * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    at = np.clip(np.ceil(highest * n_bins).astype(np.intp) - 1, 0, n_bins - 1)
     n = np.bincount(at, minlength=n_bins)
     held = np.maximum(n, 1)
     return Calibration(
@@ -155,7 +155,7 @@ def weighted_figures(reference: ArrayLike, probs: ArrayLike, weights: ArrayLike 
     ``(n_rows, n_classes)``. NaN where there is nothing to divide by. In macro F1 a class that no beat is of and that is
     never said counts as 0, as in `edge_ecg.scoring.confusion`; one that is lacking in a row only is left out there.
     """
-    ref, p = np.asarray(reference, dtype=np.int64), np.asarray(probs, dtype=np.float64)
+    ref, p = np.asarray(reference, dtype=np.intp), np.asarray(probs, dtype=np.float64)
     n_classes = p.shape[1]
     w = np.ones((1, len(p))) if weights is None else np.asarray(weights, dtype=np.float64)
     cell = np.zeros((len(p), n_classes**2))
@@ -225,7 +225,7 @@ def bootstrap(
 
 
 def _drawn(n: int, n_rows: int, rng: np.random.Generator) -> Floats:
-    drawn = rng.integers(n, size=(n_rows, n)) + n * np.arange(n_rows)[:, None]
+    drawn = (rng.integers(n, size=(n_rows, n)) + n * np.arange(n_rows)[:, None]).astype(np.intp, copy=False)
     return np.bincount(drawn.ravel(), minlength=n_rows * n).reshape(n_rows, n).astype(np.float64)
 
 

@@ -91,7 +91,7 @@ def test_python_3_13_gives_the_same_labels(
     assert beats(call([edge_ecg, "replay", excerpt, "--jsonl", "-"], tmp_path)) == expected
 
 
-def test_tflite_runtime_gives_the_same_labels(
+def test_tflite_runtime_gives_the_same_labels_and_takes_every_model(
     expected: list[tuple[int, str]], excerpt: str, tmp_path: Path, missing: Callable[[str], None]
 ) -> None:
     python = find_python("3.11")
@@ -101,5 +101,6 @@ def test_tflite_runtime_gives_the_same_labels(
     inner = environment(python, tmp_path / "venv", *LEGACY)
     absent = "import importlib.util as u; print(u.find_spec('ai_edge_litert'))"
     assert call([inner, "-c", absent], tmp_path).strip() == "None"
-    command = [inner, "-m", "edge_ecg.cli.main", "replay", excerpt, "--jsonl", "-"]
-    assert beats(call(command, tmp_path, str(ROOT))) == expected
+    edge_ecg = [inner, "-m", "edge_ecg.cli.main"]
+    assert beats(call([*edge_ecg, "replay", excerpt, "--jsonl", "-"], tmp_path, str(ROOT))) == expected
+    assert "broken" not in call([*edge_ecg, "models", "verify"], tmp_path, str(ROOT))
