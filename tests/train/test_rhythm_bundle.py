@@ -78,7 +78,7 @@ def test_a_bundle_tells_all_and_is_the_same_each_time(
     assert m.records == ("mitdb/101", "mitdb/106", "nsrdb_2h/16265", "svdb/801", "svdb/826")
     assert m.operating_points == POINTS
     assert m.calibration.biases == {"N": 0.0, "S": 0.3, "V": -0.2, "F": 0.1}
-    assert (m.n_trees, m.seed, m.recipe["rounds"]) == (24, 3, 6)
+    assert (m.n_trees, m.seed, m.recipe["rounds"]) == (48, 3, 6)
     assert {"edge-ecg", "numpy", "lightgbm", "python"} <= set(m.tool_versions)
     again = write_rhythm_bundle(tables, FACTS, RECORDS, tmp_path / "b")
     for file in bundle.folder.iterdir():
