@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from edge_ecg.errors import ModelError
 
 __all__ = [
+    "GOLDEN_FILES",
     "MODEL_FILES",
     "SCHEMA_VERSION",
     "Kind",
@@ -32,6 +33,8 @@ Kind = Literal["network", "rhythm"]
 SCHEMA_VERSION = 1
 MODEL_FILES: Mapping[Kind, str] = {"network": "model.tflite", "rhythm": "trees.npz"}
 """The model's file in a bundle, by kind."""
+GOLDEN_FILES: Mapping[Kind, str] = {"network": "golden.json", "rhythm": "golden.npz"}
+"""The file of its golden beats."""
 _MANIFEST = "manifest.json"
 _SHIPPED = Path(__file__).parent / "models"
 _AGAIN = "Get the bundle again, or make it again"

@@ -1,4 +1,4 @@
-"""Model bundles: a folder with a model file, `manifest.json`, `golden.json` and `card.md`.
+"""Model bundles: a folder with a model file, `manifest.json`, golden beats and `card.md`.
 
 Here is the manifest of a network (`model.tflite`); that of a rhythm model is in `edge_ecg.rhythm_manifest`. A bundle of
 a network that was just made also holds `measurements.json` and `report.html`, of the machine that made it; nothing here

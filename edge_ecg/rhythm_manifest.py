@@ -1,6 +1,6 @@
 """The manifest of a rhythm model: boosted trees on what a beat is against its patient's own past.
 
-Its bundle holds `trees.npz`, `manifest.json`, `golden.json` and `card.md`.
+Its bundle holds `trees.npz`, `manifest.json`, `golden.npz` and `card.md`.
 """
 
 from __future__ import annotations

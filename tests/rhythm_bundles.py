@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge_ecg.context.tracker import COLUMNS, ContextParams
+from edge_ecg.infer.golden import RhythmGolden, pack_golden
 from edge_ecg.infer.rhythm import RhythmClassifier
 from edge_ecg.infer.trees import LEAVES, TreeTables, pack_trees
 from edge_ecg.rhythm_manifest import RhythmBundle
@@ -72,14 +73,11 @@ def write_rhythm(folder: Path, tables: TreeTables | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "trees.npz").write_bytes(model)
     (folder / "manifest.json").write_text(json.dumps(manifest_of(model, tables)), "utf-8")
-    beats = []
-    for early, alike in ((0, 99), (-25, 99), (-25, 20)):
-        features = [0] * tables.n_columns
-        features[EARLY], features[ALIKE] = early, alike
-        probs = without_f(tables, np.array([features], np.float32) / np.float32(100.0))[0]
-        beats.append({"reference": "N", "features": features, "probs": [float(p) for p in probs]})
-    golden = {"schema_version": 1, "attribution": "made up", "beats": beats}
-    (folder / "golden.json").write_text(json.dumps(golden), "utf-8")
+    features = np.zeros((3, tables.n_columns), np.int16)
+    features[:, [EARLY, ALIKE]] = (0, 99), (-25, 99), (-25, 20)
+    probs = without_f(tables, features.astype(np.float32) / np.float32(100.0)).astype(np.float32)
+    golden = RhythmGolden("made up", np.array(["N"] * 3), features, probs)
+    (folder / "golden.npz").write_bytes(pack_golden(golden))
     (folder / "card.md").write_text("# tiny-rhythm\n\nNot a medical device.\n", "utf-8")
     return folder
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from edge_ecg import __version__
 from edge_ecg.bench.labels import excerpt_labels
-from edge_ecg.bundles import MODEL_FILES, SCHEMA_VERSION
+from edge_ecg.bundles import GOLDEN_FILES, MODEL_FILES, SCHEMA_VERSION
 from edge_ecg.context.tracker import ContextParams
 from edge_ecg.errors import DataError
-from edge_ecg.infer.golden import GoldenFeatures, RhythmGolden, check_golden
+from edge_ecg.infer.golden import RhythmGolden, check_golden, pack_golden
 from edge_ecg.infer.rhythm import TREE_CLASSES, RhythmClassifier
 from edge_ecg.infer.trees import TreeTables, pack_trees
-from edge_ecg.labels import LABEL_SETS
+from edge_ecg.labels import LABEL_SETS, BeatLabel
 from edge_ecg.manifest import load_any
 from edge_ecg.rhythm_manifest import HealthyFigures, PeopleFigures, RhythmBundle, RhythmCalibration, RhythmManifest
 from edge_ecg.schema import encode
@@ -32,7 +32,7 @@ from train.splits import DS1
 
 __all__ = ["FILES", "N_GOLDEN", "RhythmFacts", "golden_features", "write_rhythm_bundle"]
 
-FILES = (MODEL_FILES["rhythm"], "manifest.json", "golden.json", "card.md")
+FILES = (MODEL_FILES["rhythm"], "manifest.json", GOLDEN_FILES["rhythm"], "card.md")
 N_GOLDEN = 100
 INTENDED_USE = (
     "Research and teaching: labels of single heartbeats of one ECG lead of a patient who is followed. Not a medical "
@@ -111,7 +111,7 @@ def write_rhythm_bundle(
     files = {
         MODEL_FILES["rhythm"]: model,
         "manifest.json": (json.dumps(encode(manifest), indent=2, allow_nan=False) + "\n").encode(),
-        "golden.json": (json.dumps(encode(golden), separators=(",", ":")) + "\n").encode(),
+        GOLDEN_FILES["rhythm"]: pack_golden(golden),
         "card.md": card(manifest).encode(),
     }
     replace_folder(folder, files, lambda new: check_golden(load_any(new)))
@@ -120,12 +120,8 @@ def write_rhythm_bundle(
     return bundle
 
 
-def golden_features(
-    classifier: RhythmClassifier, records: Sequence[RecordRows], n: int = N_GOLDEN
-) -> RhythmGolden:
+def golden_features(classifier: RhythmClassifier, records: Sequence[RecordRows], n: int = N_GOLDEN) -> RhythmGolden:
     """``n`` beats of DS1, of each class of the trees as many, with what the model says of just those.
-
-    Features are rounded to hundredths first: real enough to tell one model from another, and a third of the size.
 
     Raises
     ------
@@ -136,15 +132,19 @@ def golden_features(
     if not of_ds1:
         raise DataError("no record of DS1 trained the model: its golden beats are to be theirs", "Train with mitdb")
     x, labels = np.concatenate([r.x for r in of_ds1]), np.concatenate([r.labels for r in of_ds1])
-    beats = []
+    taken = []
     for label in TREE_CLASSES:
         there = np.flatnonzero(labels == label)
         n_taken = min(len(there), n // len(TREE_CLASSES))
-        for k in there[np.linspace(0, len(there) - 1, n_taken).round().astype(int)]:
-            beat = GoldenFeatures(label.name, tuple(np.rint(100.0 * x[k]).astype(int).tolist()), ())
-            probs = classifier.classify(beat.inputs())
-            beats.append(replace(beat, probs=tuple(round(float(p), 5) for p in probs)))
-    return RhythmGolden(1, f"Features of beats of {data_credit(['mitdb'])}", tuple(beats))
+        taken.append(there[np.linspace(0, len(there) - 1, n_taken).round().astype(int)])
+    rows = np.concatenate(taken)
+    # Rounded first: the model is asked for what the file holds.
+    hundredths = np.clip(np.rint(100.0 * x[rows]), -32768, 32767).astype(np.int16)
+    names = np.array([BeatLabel(label).name for label in labels[rows].tolist()])
+    golden = RhythmGolden(
+        f"Features of beats of {data_credit(['mitdb'])}", names, hundredths, np.empty((0, 0), np.float32)
+    )
+    return replace(golden, probs=classifier.classify_many(golden.inputs()))
 
 
 def _manifest(tables: TreeTables, model: bytes, facts: RhythmFacts, records: Sequence[RecordRows]) -> RhythmManifest:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.labels import BeatLabel
-from train.rhythm_fit import RecordRows, RhythmRecipe, dealt_folds, fit_trees
+from train.rhythm_fit import RecordRows, RhythmRecipe, dealt_folds, fit_trees, probs_of
 
 __all__ = ["N_FOLDS", "fold_of", "fold_probs"]
 
@@ -28,4 +28,4 @@ def fold_probs(
     folds = fold_of(records)
     trees = fit_trees([r for r in records if folds[r.key] != fold], recipe, seed, threads=threads)
     x = np.concatenate([r.x for r in records if folds[r.key] == fold and not r.is_copy])
-    return np.asarray(trees.predict(x, num_threads=threads))
+    return probs_of(trees, x, threads=threads)

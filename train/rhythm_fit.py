@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge_ecg.labels import BeatLabel
 from train.rhythm_records import HEALTHY
 
-__all__ = ["CLASSES", "RecordRows", "RhythmRecipe", "dealt_folds", "fit_trees", "training_rows"]
+__all__ = ["CLASSES", "RecordRows", "RhythmRecipe", "dealt_folds", "fit_trees", "probs_of", "training_rows"]
 
 CLASSES = (BeatLabel.N, BeatLabel.S, BeatLabel.V, BeatLabel.F)
 """What the model says; Q beats train nothing."""
@@ -58,6 +58,8 @@ class RhythmRecipe:
 
     Attributes
     ----------
+    averaged
+        Fits whose logits are averaged: each thins the rows and grows its trees by chance of its own.
     rounds, leaves, learning_rate, least_rows, column_share, row_share, l2, bins
         Of LightGBM: trees a class, leaves of each, and so on.
     normal_kept, healthy_kept, normal_copies_kept, other_copies_kept
@@ -70,6 +72,7 @@ class RhythmRecipe:
         Records whose labels are too rough to learn from; they are scored all the same.
     """
 
+    averaged: int = 2
     rounds: int = 300
     leaves: int = 8
     learning_rate: float = 0.06
@@ -133,12 +136,23 @@ def training_rows(
     return np.concatenate(xs), y, weights * (len(weights) / weights.sum())
 
 
-def fit_trees(records: Sequence[RecordRows], recipe: RhythmRecipe, seed: int, *, threads: int = 0) -> Any:
-    """A LightGBM booster of the four `CLASSES`."""
+def fit_trees(records: Sequence[RecordRows], recipe: RhythmRecipe, seed: int, *, threads: int = 0) -> list[Any]:
+    """LightGBM boosters of the four `CLASSES`, `RhythmRecipe.averaged` of them."""
+    learnt = [r for r in records if f"{r.database}/{r.name}" not in recipe.left_out]
+    return [_fit(learnt, recipe, seed * recipe.averaged + k, threads) for k in range(recipe.averaged)]
+
+
+def probs_of(boosters: Sequence[Any], x: NDArray[np.float32], *, threads: int = 0) -> NDArray[np.float64]:
+    """Probabilities ``(n, 4)`` of rows ``(n, n_columns)``, by the mean of their logits."""
+    logits = np.mean([booster.predict(x, raw_score=True, num_threads=threads) for booster in boosters], axis=0)
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+def _fit(records: Sequence[RecordRows], recipe: RhythmRecipe, seed: int, threads: int) -> Any:
     import lightgbm
 
-    learnt = [r for r in records if f"{r.database}/{r.name}" not in recipe.left_out]
-    x, y, weights = training_rows(learnt, recipe, seed)
+    x, y, weights = training_rows(records, recipe, seed)
     params = {
         "objective": "multiclass", "num_class": len(CLASSES), "num_leaves": recipe.leaves,
         "learning_rate": recipe.learning_rate, "min_data_in_leaf": recipe.least_rows,

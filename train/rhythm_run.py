@@ -112,9 +112,9 @@ def fit_rhythm(root: Path, recipe: RhythmRecipe, seed: int, kept: Path, *, jobs:
         said = unseen(found, AIMS)
         step()
     with _bar("all people", 1) as step:
-        booster = fit_trees(records, recipe, seed, threads=jobs)
+        boosters = fit_trees(records, recipe, seed, threads=jobs)
         step()
-    tables = calibrated(tables_of(booster, records[0].x.shape[1]), calibration.temperature, calibration.biases)
+    tables = calibrated(tables_of(boosters, records[0].x.shape[1]), calibration.temperature, calibration.biases)
     return Fitted(tables, calibration, points, said, tuple(calibrated_found), tuple(records), data_sha256)
 
 

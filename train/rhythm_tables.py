@@ -13,8 +13,8 @@ from edge_ecg.infer.trees import LEAVES, TreeTables
 __all__ = ["calibrated", "tables_of"]
 
 
-def tables_of(booster: Any, n_columns: int) -> TreeTables:
-    """Tables of a multi-class booster of numbers without gaps.
+def tables_of(boosters: Sequence[Any], n_columns: int) -> TreeTables:
+    """Tables of the mean of multi-class boosters of numbers without gaps.
 
     A tree's middle goes to the bias of its class, so that its leaves use all of a byte; one scale serves all.
 
@@ -23,9 +23,9 @@ def tables_of(booster: Any, n_columns: int) -> TreeTables:
     ValueError
         A tree has more than `LEAVES` leaves, a column more than 255 thresholds.
     """
-    dump = booster.dump_model()
-    roots = [info["tree_structure"] for info in dump["tree_info"]]
-    n_classes = int(dump["num_class"])
+    dumps = [booster.dump_model() for booster in boosters]
+    roots = [info["tree_structure"] for dump in dumps for info in dump["tree_info"]]
+    n_classes = int(dumps[0]["num_class"])
     thresholds: list[set[np.float32]] = [set() for _ in range(n_columns)]
     for root in roots:
         for node in _decisions(root):
@@ -49,6 +49,7 @@ def tables_of(booster: Any, n_columns: int) -> TreeTables:
             bin_[t, k] = np.searchsorted(edges[where], np.float32(node["threshold"]))
             n_left = len(_leaves(node["left_child"]))
             mask[t, k] = 255 & ~(((1 << n_left) - 1) << first)
+    values /= len(boosters)
     middle = 0.5 * (values.max(axis=1) + values.min(axis=1))
     values -= middle[:, None]
     scale = max(float(np.abs(values).max()) / 127.0, 1e-12)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edge_ecg.bundles import GOLDEN_FILES
 from edge_ecg.errors import ModelError
 from edge_ecg.infer.edgetpu import compiled_model
 from edge_ecg.infer.golden import check_golden
@@ -119,12 +120,13 @@ def _of_trees(bundle: RhythmBundle) -> list[str]:
 
 def _golden_beats(bundle: Bundle | RhythmBundle) -> int:
     """Run the golden beats; none at all, or beats of another shape, prove nothing."""
+    file = bundle.folder / GOLDEN_FILES["rhythm" if isinstance(bundle, RhythmBundle) else "network"]
     try:
         n_beats = check_golden(bundle)
     except ValueError as error:
-        raise ModelError(f"{bundle.folder / 'golden.json'} does not fit its model: {error}") from None
+        raise ModelError(f"{file} does not fit its model: {error}") from None
     if not n_beats:
-        raise ModelError(f"{bundle.folder / 'golden.json'} holds no beat")
+        raise ModelError(f"{file} holds no beat")
     return n_beats
 
 

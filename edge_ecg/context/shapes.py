@@ -39,7 +39,6 @@ _LARGEST = 1e9
 
 _LEVEL = slice(LONG_BEFORE - 16, LONG_BEFORE - 9)
 _P = slice(LONG_BEFORE - 30, LONG_BEFORE - 9)
-_ROUGH = slice(LONG_BEFORE - 30, LONG_BEFORE - 10)
 _T = slice(LONG_BEFORE + 22, LONG_BEFORE + 54)
 _ALL = slice(LONG_BEFORE - 20, LONG_BEFORE + 45)
 _P_RATE = 1.0 / 24.0
@@ -256,11 +255,10 @@ class Shapes:
         usual = self._long[dominant]
         peak = float(np.abs(self._qrs[dominant]).max()) + _TINY
         p, usual_p = centred(long[_P]), centred(usual[_P])
-        rough = long[_ROUGH]
         return np.array([
             _correlation(p, usual_p),
             math.log(mean((p - usual_p) ** 2) / peak**2 + 1e-5),
-            math.log(mean(np.abs(rough[1:] - rough[:-1])) / peak + 1e-3),
+            math.log(mean(np.abs(p[1:] - p[:-1])) / peak + 1e-3),
         ])  # fmt: skip
 
     def _wave_columns(self, long: Samples, dominant: int, p_wave: Samples) -> list[float]:

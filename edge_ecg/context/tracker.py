@@ -29,7 +29,7 @@ __all__ = ["COLUMNS", "CONTEXT_VERSION", "BeatContext", "ContextParams", "Contex
 
 COLUMNS = (*INTERVAL_COLUMNS, *SHAPE_COLUMNS)
 """Names of the features of a beat."""
-CONTEXT_VERSION = 1
+CONTEXT_VERSION = 2
 """Raised whenever the same beats would give other features (a golden test forces it)."""
 
 _HIGHPASS_HZ = 0.5
@@ -118,7 +118,7 @@ class ContextTracker:
     def _begin(self, first_index: int) -> None:
         self._first_index, self._n_fed = first_index, 0
         self._resampler = Resampler(self._fs_hz, FS_HZ)
-        self._highpass = HighPass(_HIGHPASS_HZ, FS_HZ)
+        self._highpass = HighPass(_HIGHPASS_HZ, FS_HZ, order=1)
         self._smooth = FirStream(_SMOOTH)
         # The stretch before its first sample, and what a beat at its very end lacks, hold the nearest value.
         self._ring: NDArray[np.float64] | None = None

@@ -1,13 +1,13 @@
-"""Causal, chunk-invariant filters: a high-pass biquad and a centred FIR that knows its own delay.
+"""Causal, chunk-invariant filters: a high-pass and a centred FIR that knows its own delay.
 
-Both give bit-identical output however the stream is cut: the biquad is one matrix product of fixed shape per
+Both give bit-identical output however the stream is cut: the high-pass is one matrix product of fixed shape per
 block of samples on a fixed grid, the FIR one dot product of fixed length per output sample.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,11 @@ _BLOCK = 64
 
 
 class HighPass:
-    """Second-order Butterworth high-pass, primed so that a constant start gives zero at once.
+    """High-pass of first or second order, primed so that a constant start gives zero at once.
 
-    Coefficients in closed form (bilinear transform with pre-warping). Its two zeros at 0 Hz are the second
-    difference of the input; its two poles take a block of that and the last two outputs through one fixed matrix.
-    What stands in the block for samples that have not come yet has a weight of exactly zero in the rows before them:
-    each output is the same sum of the same terms whenever it is asked for.
+    Its zeros at 0 Hz are the first or second difference of the input; its poles take a block of that and the last two
+    outputs through one fixed matrix. What stands in the block for samples that have not come yet has a weight of
+    exactly zero in the rows before them: each output is the same sum of the same terms whenever it is asked for.
 
     Parameters
     ----------
@@ -35,13 +34,21 @@ class HighPass:
         The -3 dB frequency, in Hz.
     fs_hz
         Sampling rate, in Hz.
+    order
+        2: Butterworth, in closed form (bilinear transform with pre-warping). 1: one pole, which bends the slow waves
+        behind a QRS less.
     """
 
-    def __init__(self, cutoff_hz: float, fs_hz: float) -> None:
-        k = math.tan(math.pi * cutoff_hz / fs_hz)
-        norm = 1.0 / (1.0 + math.sqrt(2.0) * k + k * k)
-        a1, a2 = 2.0 * (k * k - 1.0) * norm, (1.0 - math.sqrt(2.0) * k + k * k) * norm
-        # Column by column what the last two outputs and each second difference of the block give.
+    def __init__(self, cutoff_hz: float, fs_hz: float, order: Literal[1, 2] = 2) -> None:
+        self._order = order
+        if order == 1:
+            a1, a2 = -math.exp(-2.0 * math.pi * cutoff_hz / fs_hz), 0.0
+            norm = 0.5 * (1.0 - a1)
+        else:
+            k = math.tan(math.pi * cutoff_hz / fs_hz)
+            norm = 1.0 / (1.0 + math.sqrt(2.0) * k + k * k)
+            a1, a2 = 2.0 * (k * k - 1.0) * norm, (1.0 - math.sqrt(2.0) * k + k * k) * norm
+        # Column by column what the last two outputs and each difference of the block give.
         rows = np.eye(2 + _BLOCK)
         for i in range(2, 2 + _BLOCK):
             rows[i] = norm * rows[i] - a1 * rows[i - 1] - a2 * rows[i - 2]
@@ -57,14 +64,14 @@ class HighPass:
         past = np.concatenate((x[[0, 0]] if self._last_two is None else self._last_two, x))
         self._last_two = past[-2:].copy()
         slope = past[1:] - past[:-1]
-        bend = slope[1:] - slope[:-1]
+        steps = slope[1:] if self._order == 1 else slope[1:] - slope[:-1]
         known, outputs, n_known = self._known, self._outputs, self._n_known
         y = np.empty(len(x))
         done = 0
         while done < len(x):
             n_new = min(_BLOCK - n_known, len(x) - done)
             n_now = n_known + n_new
-            known[2 + n_known : 2 + n_now] = bend[done : done + n_new]
+            known[2 + n_known : 2 + n_now] = steps[done : done + n_new]
             self._matrix.dot(known, outputs)
             y[done : done + n_new] = outputs[n_known:n_now]
             if n_now == _BLOCK:

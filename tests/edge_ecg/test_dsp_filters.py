@@ -18,6 +18,9 @@ def walk(n: int, seed: int = 0) -> np.ndarray:
     return np.cumsum(np.random.default_rng(seed).standard_normal(n)) * 0.01
 
 
+ORDERS = pytest.mark.parametrize("order", [1, 2])
+
+
 def cut(x: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
     return np.split(x, np.minimum(np.cumsum(sizes), len(x)).astype(int)) if sizes else [x]
 
@@ -34,8 +37,18 @@ def test_high_pass_is_scipys_butterworth(cutoff_hz, fs_hz):
     assert np.abs(HighPass(cutoff_hz, fs_hz).feed(x) - expected).max() < 1e-10
 
 
-def test_high_pass_of_a_constant_is_zero_from_the_first_sample():
-    assert np.abs(HighPass(0.5, 125.0).feed(np.full(2000, -7.5))).max() < 1e-12
+@pytest.mark.parametrize(("cutoff_hz", "fs_hz"), [(0.5, 128.0), (0.05, 125.0)])
+def test_high_pass_of_first_order_is_one_pole(cutoff_hz, fs_hz):
+    x = walk(5000) + 3.0
+    pole = np.exp(-2.0 * np.pi * cutoff_hz / fs_hz)
+    gain = 0.5 * (1.0 + pole)
+    expected = signal.lfilter([gain, -gain], [1.0, -pole], x - x[0])
+    assert np.abs(HighPass(cutoff_hz, fs_hz, order=1).feed(x) - expected).max() < 1e-10
+
+
+@ORDERS
+def test_high_pass_of_a_constant_is_zero_from_the_first_sample(order):
+    assert np.abs(HighPass(0.5, 125.0, order).feed(np.full(2000, -7.5))).max() < 1e-12
 
 
 def test_high_pass_keeps_the_callers_samples():
@@ -45,22 +58,26 @@ def test_high_pass_keeps_the_callers_samples():
     assert np.array_equal(x, before)
 
 
+@ORDERS
 @settings(deadline=None)
 @given(CUTS)
-def test_high_pass_is_the_same_however_it_is_cut(sizes):
+def test_high_pass_is_the_same_however_it_is_cut(order, sizes):
     x = walk(700)
-    assert np.array_equal(in_pieces(HighPass(0.5, 125.0), x, sizes), HighPass(0.5, 125.0).feed(x))
+    assert np.array_equal(in_pieces(HighPass(0.5, 125.0, order), x, sizes), HighPass(0.5, 125.0, order).feed(x))
 
 
-def test_high_pass_one_sample_at_a_time():
+@ORDERS
+def test_high_pass_one_sample_at_a_time(order):
     x = walk(700) - 40.0
-    assert np.array_equal(in_pieces(HighPass(0.5, 125.0), x, [1] * 700), HighPass(0.5, 125.0).feed(x))
+    assert np.array_equal(in_pieces(HighPass(0.5, 125.0, order), x, [1] * 700), HighPass(0.5, 125.0, order).feed(x))
 
 
-def test_high_pass_does_not_see_what_comes_after():
+@ORDERS
+def test_high_pass_does_not_see_what_comes_after(order):
     x = walk(300)
     wild = np.concatenate([x[:150], np.full(150, 1e9)])
-    assert np.array_equal(HighPass(0.5, 125.0).feed(wild)[:150], HighPass(0.5, 125.0).feed(x)[:150])
+    seen, known = HighPass(0.5, 125.0, order).feed(wild), HighPass(0.5, 125.0, order).feed(x)
+    assert np.array_equal(seen[:150], known[:150])
 
 
 @settings(deadline=None)

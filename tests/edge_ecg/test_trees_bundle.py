@@ -19,13 +19,14 @@ from rhythm_bundles import ALIKE, EARLY, POINTS, classifier_of, stumps, without_
 
 from edge_ecg import bundles
 from edge_ecg.cli.main import run
-from edge_ecg.context.tracker import COLUMNS
+from edge_ecg.context.tracker import COLUMNS, CONTEXT_VERSION
 from edge_ecg.doctor import examine
 from edge_ecg.errors import ModelError
 from edge_ecg.infer import largest, open_classifier
 from edge_ecg.infer.golden import check_golden
 from edge_ecg.infer.rhythm import RhythmClassifier
 from edge_ecg.infer.trees import TreeTables, pack_trees
+from edge_ecg.io.arrays import pack_arrays, unpack_arrays
 from edge_ecg.labels import OPERATING_POINTS
 from edge_ecg.manifest import find_bundle, load_any, load_bundle
 from edge_ecg.rhythm_manifest import RhythmBundle, RhythmManifest
@@ -132,16 +133,29 @@ def renamed_column(folder: Path) -> None:
     edit(folder, lambda m: m["preprocessing"]["columns"].__setitem__(0, "rr"))
 
 
-def of_version_two(folder: Path) -> None:
-    edit(folder, lambda m: m["preprocessing"].update(version=2))
+def of_the_next_version(folder: Path) -> None:
+    edit(folder, lambda m: m["preprocessing"].update(version=CONTEXT_VERSION + 1))
 
 
 def other_trees(tables: TreeTables) -> Callable[[Path], None]:
     return lambda folder: swap(folder, pack_trees(tables), n_trees=len(tables.leaf))
 
 
-def with_golden(change: Callable[[list[dict[str, Any]]], object]) -> Callable[[Path], None]:
-    return lambda folder: edit(folder, lambda g: change(g["beats"]), "golden.json")
+def with_golden(change: Callable[[dict[str, np.ndarray]], dict[str, Any]]) -> Callable[[Path], None]:
+    def tamper(folder: Path) -> None:
+        file = folder / "golden.npz"
+        held = unpack_arrays(file.read_bytes(), what="golden beats", error=ModelError)
+        file.write_bytes(pack_arrays(held | change(held)))
+
+    return tamper
+
+
+def other_probs(beat: int, add: float) -> Callable[[Path], None]:
+    def change(held: dict[str, np.ndarray]) -> dict[str, Any]:
+        held["probs"][beat, 0] += add
+        return {}
+
+    return with_golden(change)
 
 
 NONE_OF_F = replace(stumps(), leaf=stumps().leaf[:3], column=stumps().column[:3], bin=stumps().bin[:3],
@@ -161,7 +175,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "five classes": (with_manifest(label_set="aami5"), '"label_set" must be one of "aami3"'),
     "a column less": (without_column, "was made for preprocessing"),
     "another column": (renamed_column, "was made for preprocessing"),
-    "another version": (of_version_two, "(version 2)"),
+    "another version": (of_the_next_version, f"(version {CONTEXT_VERSION + 1})"),
     "another fingerprint": (with_manifest(preprocessing_fingerprint="0" * 16), "was made for preprocessing"),
     "a point less": (lambda f: edit(f, lambda m: m["operating_points"].pop("sensitive")), "operating_points"),
     "a point of nothing": (lambda f: edit(f, lambda m: m["operating_points"]["balanced"].update(S=0)), "above 0"),
@@ -172,11 +186,17 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "trees that are none": (lambda folder: swap(folder, b"PK"), "trees.npz: no tables of trees"),
     "trees that say no number": (other_trees(NOT_A_NUMBER), "golden beat 0"),
     "other trees": (other_trees(LESS_SURE), "golden beat"),
-    "another answer": (with_golden(lambda beats: beats[1].update(probs=[0.1, 0.1, 0.8])), "golden beat 1"),
-    "almost the answer": (with_golden(lambda b: b[0]["probs"].__setitem__(0, b[0]["probs"][0] + 2e-3)), "differs by"),
-    "a feature less": (with_golden(lambda beats: beats[0]["features"].pop()), "does not fit"),
-    "no golden beats": (with_golden(lambda beats: beats.clear()), "no beat"),
-    "no golden file": (lambda folder: (folder / "golden.json").unlink(), "golden.json"),
+    "another answer": (other_probs(1, 0.7), "golden beat 1"),
+    "almost the answer": (other_probs(0, 2e-3), "differs by"),
+    "a feature less": (with_golden(lambda g: {"features": g["features"][:, 1:]}), "does not fit"),
+    "no golden beats": (with_golden(lambda g: {n: g[n][:0] for n in ("reference", "features", "probs")}), "no beat"),
+    "a golden beat less": (with_golden(lambda g: {"features": g["features"][1:]}), "holds no golden beats"),
+    "golden beats of another kind": (
+        with_golden(lambda g: {"probs": g["probs"].astype(float)}),
+        "holds no golden beats",
+    ),
+    "golden beats cut short": (lambda folder: (folder / "golden.npz").write_bytes(b"PK"), "golden.npz"),
+    "no golden file": (lambda folder: (folder / "golden.npz").unlink(), "golden.npz"),
 }
 
 

@@ -14,7 +14,7 @@ from edge_ecg.infer.trees import pack_trees, unpack_trees
 from edge_ecg.sources.virtual import EXCERPT
 from train import rhythm_records
 from train.people import is_test_person
-from train.rhythm_fit import RecordRows, RhythmRecipe, dealt_folds, fit_trees, training_rows
+from train.rhythm_fit import RecordRows, RhythmRecipe, dealt_folds, fit_trees, probs_of, training_rows
 from train.rhythm_records import Labelled, disturbed, read_labelled, training_records
 from train.rhythm_tables import tables_of
 
@@ -29,27 +29,27 @@ def rows(database: str, name: str, labels: list[int], *, is_copy: bool = False) 
 
 
 @pytest.fixture(scope="module")
-def booster():
+def boosters():
     records = [rows("svdb", f"r{'x' * k}", [0] * 200 + [1] * 60 + [2] * 60 + [3] * 40 + [4] * 10) for k in range(4)]
     return fit_trees(records, RECIPE, 0, threads=1)
 
 
-def test_tables_say_what_the_trees_say(booster) -> None:
+def test_tables_say_what_the_trees_say(boosters) -> None:
     x = np.random.default_rng(1).normal(2.0, 3.0, (2000, 6)).astype(np.float32)
-    tables = unpack_trees(pack_trees(tables_of(booster, 6)))
-    said, meant = tables.probs(x), booster.predict(x)
+    tables = unpack_trees(pack_trees(tables_of(boosters, 6)))
+    said, meant = tables.probs(x), probs_of(boosters, x)
     assert np.abs(said - meant).max() < 0.02
     assert (said.argmax(axis=1) == meant.argmax(axis=1)).mean() > 0.995
     assert np.allclose(said.sum(axis=1), 1.0, atol=1e-5)
     one_by_one = np.concatenate([tables.probs(row[None]) for row in x[:50]])
     assert one_by_one.tobytes() == said[:50].tobytes()
-    assert pack_trees(tables) == pack_trees(tables_of(booster, 6))
+    assert pack_trees(tables) == pack_trees(tables_of(boosters, 6))
 
 
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
-def test_damaged_tables_are_refused_or_harmless(booster, data: st.DataObject) -> None:
-    packed = bytearray(pack_trees(tables_of(booster, 6)))
+def test_damaged_tables_are_refused_or_harmless(boosters, data: st.DataObject) -> None:
+    packed = bytearray(pack_trees(tables_of(boosters, 6)))
     for _ in range(data.draw(st.integers(1, 4))):
         packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
     damaged = bytes(packed[: data.draw(st.integers(0, len(packed)))])

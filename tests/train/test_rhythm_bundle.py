@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from edge_ecg.errors import DataError, UsageError
 from edge_ecg.figures import ClassMetrics
 from edge_ecg.infer.golden import check_golden
 from edge_ecg.infer.trees import TreeTables
+from edge_ecg.io.arrays import unpack_arrays
 from edge_ecg.manifest import load_any
 from edge_ecg.rhythm_manifest import HealthyFigures, PeopleFigures, RecordMedian
 from train.rhythm_bundle import N_GOLDEN, RhythmFacts, write_rhythm_bundle
@@ -70,7 +70,7 @@ def test_a_bundle_tells_all_and_is_the_same_each_time(
     tables: TreeTables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = write_rhythm_bundle(tables, FACTS, RECORDS, tmp_path / "a")
-    assert sorted(f.name for f in bundle.folder.iterdir()) == ["card.md", "golden.json", "manifest.json", "trees.npz"]
+    assert sorted(f.name for f in bundle.folder.iterdir()) == ["card.md", "golden.npz", "manifest.json", "trees.npz"]
     m = bundle.manifest
     assert m == load_any(bundle.folder).manifest
     assert m.bytes == len(bundle.model)
@@ -78,7 +78,7 @@ def test_a_bundle_tells_all_and_is_the_same_each_time(
     assert m.records == ("mitdb/101", "mitdb/106", "nsrdb_2h/16265", "svdb/801", "svdb/826")
     assert m.operating_points == POINTS
     assert m.calibration.biases == {"N": 0.0, "S": 0.3, "V": -0.2, "F": 0.1}
-    assert (m.n_trees, m.seed, m.recipe["rounds"]) == (24, 3, 6)
+    assert (m.n_trees, m.seed, m.recipe["rounds"]) == (48, 3, 6)
     assert {"edge-ecg", "numpy", "lightgbm", "python"} <= set(m.tool_versions)
     again = write_rhythm_bundle(tables, FACTS, RECORDS, tmp_path / "b")
     for file in bundle.folder.iterdir():
@@ -97,12 +97,12 @@ def test_a_bundle_tells_all_and_is_the_same_each_time(
 
 def test_golden_beats_are_those_of_ds1_and_of_all_classes(tables: TreeTables, tmp_path: Path) -> None:
     folder = write_rhythm_bundle(tables, FACTS, RECORDS, tmp_path / "a").folder
-    golden = json.loads((folder / "golden.json").read_text("utf-8"))
-    assert [b["reference"] for b in golden["beats"]] == [c for c in "NSVF" for _ in range(25)]
+    golden = unpack_arrays((folder / "golden.npz").read_bytes(), what="golden beats", error=DataError)
+    assert golden["reference"].tolist() == [c for c in "NSVF" for _ in range(25)]
     of_ds1 = np.concatenate([r.x for r in RECORDS if r.database == "mitdb" and not r.is_copy])
     there = {tuple(row) for row in np.rint(100.0 * of_ds1).astype(int).tolist()}
-    assert all(tuple(b["features"]) in there for b in golden["beats"])
-    assert (folder / "golden.json").stat().st_size < 60_000
+    assert all(tuple(row) in there for row in golden["features"].tolist())
+    assert (folder / "golden.npz").stat().st_size < 20_000
     assert check_golden(load_any(folder)) == N_GOLDEN
     for others in (RECORDS[3:], [replace(RECORDS[0], name="100")], [replace(RECORDS[0], is_copy=True)]):
         with pytest.raises(DataError, match="no record of DS1"):
