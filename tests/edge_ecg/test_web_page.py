@@ -66,6 +66,7 @@ def test_what_happens_is_seen(browser: Chromium, classifier: Classifier, tmp_pat
         assert picture(tab) != before, "the trace moves"
         assert text(tab, "state") == "streaming"
         assert text(tab, "scale") == "25 mm/s, 10 mm/mV"
+        tab.wait("document.getElementById('hr').textContent > 0")
         assert 60 < int(text(tab, "hr")) < 120
         assert text(tab, "rhythm") == "sinus"
         assert text(tab, "model") == "by rhythm, balanced"

@@ -87,7 +87,7 @@ def test_mistakes_are_told_before_the_work_begins(
         (2, [*start, "--out", str(tmp_path / "held")], "holds a run already"),
         (2, [*start, "--out", str(tmp_path / "file")], "cannot write to the run folder"),
         (2, [*start, "--config", str(tmp_path / "absent.toml")], "absent.toml"),
-        (2, [*start, "--epochs", "0"], "--epochs"),
+        (2, [*start, "--epochs", "0"], "0 epochs train nothing"),
         (2, ["train", "--network", "vgg", "--data", "mitdb"], "baseline"),
         (2, ["train", "--data", "mitdb"], "Give --network (baseline, deep_residual, residual, tiny) and --data (mitdb"),
         (2, ["train", "--network", "baseline", "--data", "nodb", "--config", str(plain)], "no data set 'nodb'"),
