@@ -58,7 +58,7 @@ AIMS = {
     "balanced": Aim(1.0, 0.7, 0.1),
     "sensitive": Aim(2.0, 15.0, 1.0),
 }
-"""By operating point. New people got about twice as many false S as those who set the limit: 1.2 an hour at 0.7, 2.4 at 1."""
+"""By operating point. New people get up to twice as many false S as those who set the limit."""
 
 _S_FACTORS = tuple(np.geomspace(0.05, 8.0, 20).tolist())
 _V_FACTORS = tuple(np.geomspace(0.1, 8.0, 14).tolist())
