@@ -120,8 +120,11 @@ def readme_table(
     """One screen of figures, each with its split, lead, rules and machine; rows ``of_people`` stand below the models."""
     rows = ["| what | figure | measured on |", "|---|---|---|"]
     for of in _by_dataset(manifests).values():
-        others = dict.fromkeys(split for m in of for split in m.metrics_of_other_splits)
-        rows += [_own_split_row(of), *(_other_split_row(of, split) for split in others)]
+        own, smaller = ([m for m in of if _is_smaller(m) == small] for small in (False, True))
+        others = dict.fromkeys(split for m in own for split in m.metrics_of_other_splits)
+        rows += [_own_split_row(own)] if own else []
+        rows += [_other_split_row(own, split) for split in others]
+        rows += [_own_split_row(smaller, ", smaller")] if smaller else []
     rows += of_people
     for r in measured:
         group = r["detector"]["groups"]["all 48"]
@@ -145,19 +148,28 @@ def readme_table(
 def _by_dataset(manifests: Sequence[ModelManifest]) -> dict[str, list[ModelManifest]]:
     """The int8 bundles of the `random` split, by data set, the networks in the order of the paper."""
     order = list(NETWORKS)
+
+    def place(m: ModelManifest) -> tuple[int, str]:
+        return order.index(m.network) if m.network in order else len(order), m.id
+
     found: dict[str, list[ModelManifest]] = {}
-    for m in sorted(manifests, key=lambda m: order.index(m.network) if m.network in order else len(order)):
+    for m in sorted(manifests, key=place):
         if (m.precision, m.split, m.bench_only) == ("int8", "random", False):
             found.setdefault(m.dataset, []).append(m)
     return dict(sorted(found.items()))
 
 
-def _own_split_row(of: Sequence[ModelManifest]) -> str:
+def _is_smaller(m: ModelManifest) -> bool:
+    """Not one of the paper's networks as it was trained: pruned, or made for small processors."""
+    return bool(m.changes) or m.network not in NETWORKS
+
+
+def _own_split_row(of: Sequence[ModelManifest], what: str = "") -> str:
     m = of[0]
     kilobytes = " / ".join(f"{x.bytes / 1000:,.0f}" for x in of)
     where = f"{m.dataset}, `{m.split}` split, {m.metrics.n:,} test beats, {m.lead}, int8, R known"
     both = "; **patients on both sides**" if m.patients_on_both_sides else ""
-    return f"| {m.dataset}: {_networks(of)} ({kilobytes} KB) | {_figures([x.metrics for x in of])} | {where}{both} |"
+    return f"| {m.dataset}{what}: {_networks(of)} ({kilobytes} KB) | {_figures([x.metrics for x in of])} | {where}{both} |"
 
 
 def _other_split_row(of: Sequence[ModelManifest], split: str) -> str:
@@ -195,7 +207,11 @@ def _figures(metrics: Sequence[Metrics]) -> str:
 
 
 def _networks(of: Sequence[ModelManifest]) -> str:
-    return " / ".join(NETWORKS.get(m.network, m.network) for m in of)
+    return " / ".join(" ".join((NETWORKS.get(m.network, m.network), *_in_a_word(m.changes))) for m in of)
+
+
+def _in_a_word(changes: Sequence[str]) -> list[str]:
+    return ["pruned" if change.startswith(("pruned", "filters removed")) else change for change in changes]
 
 
 def _slashed(values: Sequence[float], digits: int = 4) -> str:

@@ -86,7 +86,8 @@ def bundle_job(name: str) -> Job:
     m = load_bundle(name).manifest
     is_sturdy = (m.dataset, m.split, m.segmentation) == ("mitdb", "random", "causal")
     args = (name, "--sturdy") if is_sturdy else (name,)
-    models = ({"name": name, "weights_sha256": m.sha256},)
+    changes = {"changes": list(m.changes)} if m.changes else {}
+    models = ({"name": name, "weights_sha256": m.sha256, **changes},)
     return Job(name, args, models, (m.dataset, m.segmentation, m.preprocessing))
 
 

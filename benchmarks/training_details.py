@@ -19,11 +19,10 @@ _RATES = ("v_se", "v_ppv", "s_se", "s_ppv")
 
 
 def bundles(results: Sequence[Result]) -> str:
-    """Every class of every bundle, and the intervals of the totals."""
-    lines: list[str] = []
-    for r in results:
-        if not r.is_bundle:
-            continue
+    """All bundles beside each other; then every class of each, and the intervals of the totals."""
+    shipped = [r for r in results if r.is_bundle]
+    lines = _all_bundles(shipped)
+    for r in shipped:
         t, intervals = r.table, r.table["intervals"]
         drawn = {"over_beats": "beats drawn", "over_patients": f"{intervals['n_patients']} patients drawn whole"}
         told = []
@@ -36,6 +35,15 @@ def bundles(results: Sequence[Result]) -> str:
             *classes_table(t), "",
         ]  # fmt: skip
     return section("Shipped bundles, class by class", lines[:-1]) if lines else ""
+
+
+def _all_bundles(shipped: Sequence[Result]) -> list[str]:
+    rows = [
+        [f"`{r.name}`", f"{r.table['dataset']}, `{r.table['split']}`", f"{r.table['bytes'] / 1000:,.0f}",
+         number(r.table["accuracy"]), number(r.table["macro_f1"]), number(r.auc) if r.is_binary else ""]
+        for r in shipped
+    ]  # fmt: skip
+    return [*table(["bundle", "test part", "KB", "accuracy", "macro F1", "AUC"], rows), ""] if rows else []
 
 
 def new_patients(results: Sequence[Result]) -> str:

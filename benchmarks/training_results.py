@@ -47,6 +47,11 @@ class Result:
         return self.table["bytes"] is not None
 
     @property
+    def is_changed(self) -> bool:
+        """A bundle whose network was pruned or trained quantised: another one than its row in the tables."""
+        return bool(self.table["models"][0].get("changes"))
+
+    @property
     def seed(self) -> int:
         """Of the training."""
         return int(self.table["seed"])
@@ -83,9 +88,9 @@ def read_results(folder: Path = RESULTS) -> list[Result]:
 
 
 def bundle_of(results: Iterable[Result], group: Group, precision: str = "int8") -> Result | None:
-    """The bundle that ships of a group."""
-    found = (r for r in results if r.is_bundle and r.group == group and r.table["precision"] == precision)
-    return next(found, None)
+    """The bundle that ships of a group, with its network as it was trained."""
+    own = (r for r in results if r.is_bundle and r.group == group and not r.is_changed)
+    return next((r for r in own if r.table["precision"] == precision), None)
 
 
 def best_of(results: Sequence[Result], group: Group) -> Result | None:

@@ -17,6 +17,9 @@ from edge_ecg.manifest import Bundle, ModelManifest, load_any, shipped_ids
 from edge_ecg.rhythm_manifest import RhythmBundle, RhythmManifest
 from edge_ecg.schema import encode
 
+_TO_FIGURES = 14
+"""From the end of the id's column to the figures, less the two of an indent."""
+
 
 @click.group()
 def models() -> None:
@@ -48,9 +51,10 @@ def list_models(as_json: bool) -> None:
         rows = [_row(m) if isinstance(m, ModelManifest) else _rhythm_row(m) for m in manifests]
         click.echo(json.dumps(rows, indent=2))
         return
-    click.echo(f"{'id':<26} {'precision':<9} {'KB':>5} {'accuracy':>9} {'macro F1':>9}  split")
+    wide = max((len(m.id) for m in manifests), default=0)
+    click.echo(f"{'id':<{wide}} {'precision':<9} {'KB':>5} {'accuracy':>9} {'macro F1':>9}  split")
     for m in manifests:
-        for line in _lines(m) if isinstance(m, ModelManifest) else _rhythm_lines(m):
+        for line in _lines(m, wide) if isinstance(m, ModelManifest) else _rhythm_lines(m, wide):
             click.echo(line)
     for problem in broken:
         click.echo(f"broken: {problem}", err=True)
@@ -149,25 +153,25 @@ def _edgetpu_file(bundle: Bundle) -> list[str]:
     return [] if compiled_model(bundle) is None else ["the Edge TPU file"]
 
 
-def _lines(m: ModelManifest) -> list[str]:
+def _lines(m: ModelManifest, wide: int) -> list[str]:
     both = ", patients on both sides" if m.patients_on_both_sides else ""
     lines = [
-        f"{m.id:<26} {m.precision:<9} {m.bytes / 1000:5.0f} {m.metrics.accuracy:9.4f} "
+        f"{m.id:<{wide}} {m.precision:<9} {m.bytes / 1000:5.0f} {m.metrics.accuracy:9.4f} "
         f"{m.metrics.macro_f1:9.4f}  {m.split}{both}"
     ]
     for split, figures in m.metrics_of_other_splits.items():
         name = f"on new patients ({split} split)" if split in ("inter", "patient") else f"on the {split} split"
-        lines.append(f"  {name:<40} {figures.accuracy:9.4f} {figures.macro_f1:9.4f}")
+        lines.append(f"  {name:<{wide + _TO_FIGURES}} {figures.accuracy:9.4f} {figures.macro_f1:9.4f}")
     return lines
 
 
-def _rhythm_lines(m: RhythmManifest) -> list[str]:
+def _rhythm_lines(m: RhythmManifest, wide: int) -> list[str]:
     """Without one figure for all: what it is worth depends on whose hearts they are."""
-    lines = [f"{m.id:<26} {'int8':<9} {m.bytes / 1000:5.0f} {'':>9} {'':>9}  trees of the patient's own past"]
+    lines = [f"{m.id:<{wide}} {'int8':<9} {m.bytes / 1000:5.0f} {'':>9} {'':>9}  trees of the patient's own past"]
     for database, figures in m.cross_validation.get("balanced", {}).items():
         rates = ", ".join(f"{name} {100 * x.se:.0f}/{100 * x.ppv:.0f}" for name, x in figures.per_class.items())
         name = f"new patients, cross-validated ({database})"
-        lines.append(f"  {name:<40} {figures.accuracy:9.4f} {'':>9}  Se/+P in %: {rates}")
+        lines.append(f"  {name:<{wide + _TO_FIGURES}} {figures.accuracy:9.4f} {'':>9}  Se/+P in %: {rates}")
     return lines
 
 

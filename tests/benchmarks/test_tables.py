@@ -87,8 +87,8 @@ def test_figures_of_another_rhythm_model_are_told(tmp_path: Path) -> None:
 
 
 def manifest(**changes: Any) -> ModelManifest:
-    """The first bundle that ships, changed."""
-    file = ROOT / "edge_ecg" / "models" / shipped_ids("network")[0] / "manifest.json"
+    """A bundle that ships, changed."""
+    file = ROOT / "edge_ecg" / "models" / "mitdb-baseline-int8" / "manifest.json"
     read = json.loads(file.read_text(encoding="utf-8"))
     return replace(decode(ModelManifest, read, where=str(file), error=ModelError), **changes)
 
@@ -116,6 +116,18 @@ def test_the_first_screen_has_a_row_for_each_data_set_and_one_for_new_patients()
     assert "accuracy 0.8750, AUC 0.9375" in rows[-2]
     # Eight of ten beats are of one class: without that a figure says nothing.
     assert "accuracy 0.7500, AUC 0.9375 (always the larger class: 0.8000); per patient 0.8125" in rows[-1]
+
+
+def test_a_pruned_network_has_its_place_on_the_first_screen_beside_its_own() -> None:
+    own = manifest()
+    pruned = replace(own, id="mitdb-baseline-a", bytes=90_000, changes=("filters removed 0.48", "qat"))
+    tiny = replace(own, id="mitdb-a", network="tiny", bytes=30_600, metrics_of_other_splits={})
+    rows = readme_table([tiny, pruned, own], []).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == [
+        f"| mitdb: baseline ({own.bytes / 1000:.0f} KB)",
+        "| the same recipes on new patients",
+        "| mitdb, smaller: baseline pruned qat / tiny (90 / 31 KB)",
+    ]
 
 
 def test_no_picture_of_a_benchmark_is_stale() -> None:

@@ -71,6 +71,15 @@ def test_a_network_stands_beside_the_paper_with_its_seeds_and_its_new_patients(f
     v_ppv, s_ppv = counts[2, 2] / counts[:3, 2].sum(), counts[1, 1] / counts[:4, 1].sum()
     assert row[8].split(" / ")[1] == f"{100 * s_ppv:.2f}"
     assert row[9] == f"{100 * counts[2, 2] / counts[2].sum():.2f} / {100 * v_ppv:.2f}"
+    # A pruned one of the same network and seed, before it by name, is not what the row is about.
+    pruned = evaluated("random", seed=2, n_bytes=90_000, precision="int8", right=0.6)
+    pruned["models"][0]["changes"] = ["filters removed 0.48"]
+    write(folder, "mitdb-baseline-filters-removed-0.48-int8", pruned)
+    assert rows_of(page(folder), "The three networks beside the paper") == [row]
+    shown = rows_of(page(folder), "Shipped bundles, class by class")
+    assert [[cells[0], cells[2]] for cells in shown] == [
+        ["`mitdb-baseline-filters-removed-0.48-int8`", "90"], ["`mitdb-baseline-int8`", "283"],
+    ]  # fmt: skip
     text = page(folder)
     for told in (
         "202 (test) is the same person as 201",
@@ -263,6 +272,7 @@ def test_a_bundle_says_what_it_is_and_disturbed_records_are_part_of_its_figures(
         assert (model.network, model.seed, model.n_bytes) == (manifest.network, manifest.seed, manifest.bytes)
         assert job.is_sturdy == (manifest.dataset == "mitdb" and manifest.split == "random" and not manifest.bench_only)
         assert [m["weights_sha256"] for m in job.models] == [manifest.sha256]
+        assert [m.get("changes", []) for m in job.models] == [list(manifest.changes)]
 
 
 def test_the_help_shows_an_example() -> None:

@@ -91,6 +91,7 @@ def test_a_shipped_network_gives_its_golden_labels_and_most_are_right(name: str)
     agreement = agreement_of(given_now, golden)
     assert agreement is not None
     assert (agreement.n, agreement.n_other <= 10) == (1_000, True)
+    assert golden.beats == bundle.manifest.dataset
     right = np.array([int(c) for c in golden.labels]) == load_beats(golden.beats).references
     assert right.mean() > 0.85, "a fifth of them are S, a sixth F: harder than the test part"
 

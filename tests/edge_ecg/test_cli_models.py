@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,10 @@ def test_the_list_has_size_figures_and_split(capsys: pytest.CaptureFixture[str])
         (line,) = [line for line in out.splitlines() if line.startswith(name)]
         assert "patients on both sides" in line
     assert "  on new patients (inter split)" in out
+    heads, *lines = out.splitlines()
+    at = heads.index("accuracy") + len("accuracy")
+    figures = [line[at - 9 : at].strip() for line in lines if not line.startswith("rhythm")]
+    assert all(re.fullmatch(r"0\.\d{4}", figure) for figure in figures), "one column, whatever the ids"
     assert run(["models", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["id"] for row in rows] == list(shipped_ids())
