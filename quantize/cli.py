@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from edge_ecg.errors import UsageError
-from edge_ecg.manifest import ModelManifest, SeedFigures
+from edge_ecg.errors import DataError, ModelError, UsageError
+from edge_ecg.manifest import ModelManifest, SeedFigures, load_bundle
 from quantize.bundle import Told, bundle_id
 from quantize.changes import Changes, change
 from quantize.convert import convert_source
@@ -20,6 +20,7 @@ from quantize.hardware import check_hardware, extras_for
 from quantize.other_runs import metrics_by_split, runs_by_split, seeds_among
 from quantize.parity import DEFAULT_DROP, LostTooMuchError, MaxDrop, parity_lines
 from quantize.precision import PRECISIONS
+from quantize.rehearsal import rehearse
 from quantize.source import Source, open_source
 from train.run import find_run, read_run
 from train.sturdiness import check_sturdy
@@ -166,6 +167,7 @@ def _of_file(run: str, precision: str, out: Path | None, data: str | None, split
     if out is not None:
         check_target(out)
     source = open_model_file(Path(run), data, split or "random", fold)
+    rehearse(Path(run), source.network, precision)
     target = out or Path(bundle_id(source.info, precision))
     check_target(target)
     words = [Path(run).name, "--data", data, "--split", source.split.name]
@@ -177,7 +179,7 @@ def _of_run(
     run: str, precision: str, out: Path | None, changes: Changes, among: Sequence[str], other_splits: Sequence[str], *,
     bench_only: bool,
 ) -> _Begun:  # fmt: skip
-    folder = find_run(run)
+    folder = _run_of(run)
     target = out or Path(bundle_id(read_run(folder), precision, changes.told))
     check_target(target)
     seeds_of = [find_run(name) for name in among]
@@ -185,6 +187,24 @@ def _of_run(
     others = runs_by_split(folder, [find_run(name) for name in other_splits])
     source = open_source(folder, bench_only=bench_only)
     return _Begun(folder, source, target, [folder.name], others, seeds_of, seeds)
+
+
+def _run_of(name: str) -> Path:
+    try:
+        return find_run(name)
+    except DataError:
+        try:
+            bundle = load_bundle(name)
+        except ModelError:
+            bundle = None
+        if bundle is None:
+            raise
+        of = bundle.manifest
+        words = ["--network", of.network, "--data", of.dataset, "--split", of.split, "--start", name, "--epochs", "0"]
+        raise UsageError(
+            f"{name} is a bundle already, and convert takes runs",
+            f"Make a run of it: {shlex.join(['edge-ecg', 'train', *words])}",
+        ) from None
 
 
 def _refuse_those(run: str, given: Mapping[str, object]) -> None:

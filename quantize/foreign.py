@@ -20,7 +20,7 @@ from train.load import load_data
 from train.run import RUN_SCHEMA, Recipe, RunInfo
 from train.window_set import WindowSet
 
-__all__ = ["foreign_id", "is_model_file", "open_model_file"]
+__all__ = ["foreign_id", "is_model_file", "load_model_file", "open_model_file"]
 
 _HOW_TO_SAVE = "Save it whole as one file: model.save('model.h5') or model.save('model.keras')"
 _N_TRIED = 64
@@ -59,8 +59,7 @@ def open_model_file(path: Path, dataset: str, split: str, fold: int = 0) -> Sour
         It has layers that are not Keras's own, another input, another output than the classes of the data set need,
         or outputs that are no probabilities.
     """
-    _check_layers(path, described := _described(path))
-    model = _with_channel(path, _loaded(path, described))
+    model = load_model_file(path)
     data, parts = load_data(dataset, split, params := PreprocessParams(), fold=fold)
     _check_outputs(path, model, data)
     info = RunInfo(
@@ -84,6 +83,12 @@ def open_model_file(path: Path, dataset: str, split: str, fold: int = 0) -> Sour
         n_folds=parts.n_folds,
     )
     return Source(info, data, parts, model, is_foreign=True)
+
+
+def load_model_file(path: Path) -> Any:
+    """The Keras model of a file, with input ``(187, 1)``. Raises as `open_model_file`."""
+    _check_layers(path, described := _described(path))
+    return _with_channel(path, _loaded(path, described))
 
 
 def _described(path: Path) -> _Described:

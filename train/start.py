@@ -79,9 +79,11 @@ class Start(Trained):
         if isinstance(self.info, RunInfo):
             return load_network(self.folder, self.info)
         bundle = load_bundle(self.folder)
+        # First of all: it tells of a file that is no model.
+        classifier = TfliteClassifier(bundle)
         network = build_of(self.info.network)(n_outputs(self.info.label_set))
         _dequantise(bundle.model, network, self.info.id)
-        _check_alike(network, TfliteClassifier(bundle), windows, self.info.id)
+        _check_alike(network, classifier, windows, self.info.id)
         return network
 
 

@@ -104,3 +104,14 @@ def test_everything_at_once(trained: str, tmp_path: Path, monkeypatch: pytest.Mo
 def test_wishes_that_make_no_sense_are_told_before_the_work(wish: list[str], told: str, capsys) -> None:
     assert run(["convert", "no-such-run", *wish]) != 0
     assert told in capsys.readouterr().err
+
+
+def test_a_bundle_in_place_of_a_run_is_told_how_it_becomes_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "--int8", "mitdb-baseline-int8"]) == 2
+    error = capsys.readouterr().err
+    assert "is a bundle already" in error
+    assert (
+        "edge-ecg train --network baseline --data mitdb --split random --start mitdb-baseline-int8 --epochs 0" in error
+    )
+    assert run(["convert", "--int8", "no-such-thing"]) == 5
+    assert "no run 'no-such-thing'" in capsys.readouterr().err

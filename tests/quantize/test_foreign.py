@@ -220,3 +220,20 @@ def test_without_the_beats_it_says_what_to_fetch(
     shutil.rmtree(here / "five")
     assert convert(file, "five") != 0
     assert "five" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_layer_that_crashes_the_converter_is_named_and_this_process_lives(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def with_memory(keras: Any, x: Any) -> Any:
+        return keras.layers.Dense(5, activation="softmax")(
+            keras.layers.GRU(4, name="memory")(keras.layers.Reshape((8, 1))(x))
+        )
+
+    file = save(here / "net.h5", with_memory)
+    assert convert(file) == 3
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith(
+        "edge-ecg: TensorFlow crashed (SIGSEGV) as it converted net.h5 to int8 (layer memory (GRU))."
+    )
+    assert not list(here.glob("*-int8"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from edge_ecg.cli.main import run
 from edge_ecg.dsp.preprocess import PreprocessParams
 from edge_ecg.errors import DataError, ModelError, UsageError
 from edge_ecg.infer.tflite import TfliteClassifier
-from edge_ecg.manifest import load_bundle
+from edge_ecg.manifest import find_bundle, load_bundle
 from edge_ecg.sources.virtual import EXCERPT
 from quantize.card import card
 from quantize.precision import PRECISIONS
@@ -222,7 +224,7 @@ def test_what_is_wrong_with_a_start_is_told_before_the_work_begins(
     new = ["train", "--network", "baseline", "--data", "mitdb"]
     for code, args, told in (
         (5, [*new, "--start", "absent"], "the start: no run 'absent'"),
-        (5, [*new, "--start", "absent"], f"Bundles serve, too: {SHIPPED}"),
+        (5, [*new, "--start", "absent"], "Bundles serve, too: "),
         (2, [*new, "--start", SHIPPED, "--split", "inter"], "another split (random, here inter)"),
         (2, [*new[:2], "residual", *new[3:], "--start", "wise"], "another network (baseline, here residual)"),
         (2, [*new, "--epochs", "0"], "0 epochs train nothing"),
@@ -238,3 +240,14 @@ def test_what_is_wrong_with_a_start_is_told_before_the_work_begins(
     with pytest.raises(DataError, match="the start"):
         Start.open(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["begun", "wise"]
+
+
+def test_a_file_that_is_no_model_is_told(beats: WindowSet, tmp_path: Path) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(find_bundle(SHIPPED), folder)
+    cut = load_bundle(SHIPPED).model[:20_000]
+    (folder / "model.tflite").write_bytes(cut)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"sha256": hashlib.sha256(cut).hexdigest()}))
+    with pytest.raises(ModelError, match="is no model that"):
+        Start.open(folder).float_network(beats.windows)
