@@ -49,7 +49,7 @@ def is_tidy(tab: Tab) -> bool:
 
 def test_what_happens_is_seen(browser: Chromium, classifier: Classifier, tmp_path: Path) -> None:
     with (
-        LiveDaemon(ExcerptSource(ahead_s=V_S - 3.0, lead_off_s=V_S + 3.5), classifier) as daemon,
+        LiveDaemon(ExcerptSource(ahead_s=V_S - 3.0, lead_off_s=V_S + 8.0), classifier) as daemon,
         browser.open(daemon.url) as tab,
     ):
         tab.wait(BEATS)

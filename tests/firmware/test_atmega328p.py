@@ -176,5 +176,6 @@ def test_from_the_electrodes_to_the_labels(make_avr: Callable[..., Path], termin
     assert np.abs(true_s[in_minute] - at_s[nearest]).max() < 0.05
     assert (at_s < 60 + 0.05).sum() <= in_minute.sum() + 1
     same = [true_labels[k] == labels[found] for k, found in zip(np.flatnonzero(in_minute), nearest, strict=True)]
-    assert np.mean(same) >= 0.99, f"{same.count(False)} of {len(same)} beats are labelled otherwise"
+    # Ten bits behind an analogue band-pass: a beat on the border between two classes may fall to the other side.
+    assert same.count(False) <= 1, f"{same.count(False)} of {len(same)} beats are labelled otherwise"
     assert {true_labels[k] for k in np.flatnonzero(in_minute)} == {"N", "S"}
