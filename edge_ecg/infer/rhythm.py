@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ecg.errors import ModelError
-from edge_ecg.infer.trees import unpack_trees
+from edge_ecg.infer.trees import Forest, unpack_trees
 from edge_ecg.labels import BeatLabel, OperatingPoint
 from edge_ecg.rhythm_manifest import RhythmBundle
 
@@ -51,10 +51,10 @@ class RhythmClassifier:
         self._multipliers = np.array([multipliers[label] for label in self.labels], dtype=np.float64)
         where = bundle.folder / "trees.npz"
         try:
-            self._trees = unpack_trees(bundle.model)
+            t = unpack_trees(bundle.model)
         except ModelError as error:
             raise ModelError(f"{where}: {error.message}", error.hint) from None
-        t, n_columns = self._trees, len(manifest.preprocessing.columns)
+        self._n_columns = n_columns = len(manifest.preprocessing.columns)
         found, told = (t.n_columns, len(t.bias), len(t.leaf)), (n_columns, len(TREE_CLASSES), manifest.n_trees)
         if found != told:
             raise ModelError(
@@ -62,6 +62,7 @@ class RhythmClassifier:
                 f"its manifest says {told[0]}, {told[1]} and {told[2]}",
                 "The model and the manifest do not belong together: get the bundle again",
             )
+        self._forest = Forest(t)
 
     def classify(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities ``(n_classes,)`` of one beat's features ``(n_columns,)``."""
@@ -70,9 +71,9 @@ class RhythmClassifier:
 
     def classify_many(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities ``(n, n_classes)`` of beats ``(n, n_columns)``: those of the trees without F, normalised."""
-        if inputs.shape[1] != self._trees.n_columns:
-            raise ValueError(f"a beat has {self._trees.n_columns} features, not {inputs.shape[1]}")
-        kept = self._trees.probs(inputs)[:, : len(self.labels)] + _LEAST
+        if inputs.shape[1] != self._n_columns:
+            raise ValueError(f"a beat has {self._n_columns} features, not {inputs.shape[1]}")
+        kept = self._forest.probs(inputs)[:, : len(self.labels)] + _LEAST
         probs: NDArray[np.float32] = kept / kept.sum(axis=1, keepdims=True)
         return probs
 

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from edge_ecg.errors import ModelError
 from edge_ecg.io.arrays import pack_arrays, unpack_arrays
 
-__all__ = ["LEAVES", "TreeTables", "pack_trees", "unpack_trees"]
+__all__ = ["LEAVES", "Forest", "TreeTables", "pack_trees", "unpack_trees"]
 
 LEAVES = 8
 """Of a tree, at most: one byte."""
 _FIRST_BIT = np.array([(k & -k).bit_length() - 1 if k else 0 for k in range(256)], dtype=np.intp)
-_AT_ONCE = 256
 _DTYPES = {
     "edges": np.float32, "n_edges": np.uint8, "column": np.uint8, "bin": np.uint8, "mask": np.uint8, "leaf": np.int8,
     "scale": np.float32, "bias": np.float32,
@@ -60,26 +59,44 @@ class TreeTables:
         """Features that a beat has."""
         return len(self.n_edges)
 
-    def bins(self, features: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Of each value the number of its column's edges that lie below it, ``(n, n_columns)``."""
-        of_edge = np.repeat(np.arange(self.n_columns), self.n_edges)
-        above = np.zeros((len(features), len(self.edges) + 1), dtype=np.int32)
-        np.cumsum(features[:, of_edge] > self.edges, axis=1, out=above[:, 1:])
-        ends = np.cumsum(self.n_edges, dtype=np.intp)
-        return (above[:, ends] - above[:, ends - self.n_edges]).astype(np.uint8)
+    def probs(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `Forest.probs`; who asks beat by beat keeps the forest."""
+        return Forest(self).probs(features)
+
+
+class Forest:
+    """The trees of tables, laid out so that a beat costs a few passes over arrays.
+
+    Each decision compares a column with one of its edges, and many trees share an edge: each edge is compared once, and
+    a decision looks its answer up. Decisions stand in rows, the first of each tree before the second of any: what a
+    tree has left is the bitwise and of long rows.
+    """
+
+    def __init__(self, tables: TreeTables) -> None:
+        n_edges, column = tables.n_edges.astype(np.intp), tables.column.T.astype(np.intp)
+        bin_ = tables.bin.T.astype(np.intp)
+        first = np.cumsum(n_edges) - n_edges
+        # Behind the last edge of a column nothing lies to the right: such a decision asks the one that is never passed.
+        never = len(tables.edges)
+        self._asks = np.where(bin_ < n_edges[column], first[column] + bin_, never)
+        self._edges = np.append(tables.edges, np.float32(np.inf))
+        self._of_edge = np.append(np.repeat(np.arange(len(n_edges)), n_edges), 0)
+        self._mask = np.ascontiguousarray(tables.mask.T)
+        self._leaves = tables.leaf.ravel()
+        self._first_leaf = np.arange(len(tables.leaf)) * LEAVES
+        self._scale, self._bias = tables.scale, tables.bias
 
     def probs(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities ``(n, n_classes) float32`` of beats ``(n, n_columns)``."""
-        n_classes = len(self.bias)
-        trees = np.arange(len(self.leaf))
+        n_classes = len(self._bias)
         logits = np.empty((len(features), n_classes))
-        for start in range(0, len(features), _AT_ONCE):
-            bins = self.bins(features[start : start + _AT_ONCE])
-            goes_left = bins[:, self.column] <= self.bin
-            left = np.bitwise_and.reduce(np.where(goes_left, np.uint8(255), self.mask), axis=2)
-            leaves = self.leaf[trees, _FIRST_BIT[left]].astype(np.int32)
-            sums = leaves.reshape(len(bins), -1, n_classes).sum(axis=1)
-            logits[start : start + len(bins)] = self.bias + self.scale * sums
+        for k, row in enumerate(features):
+            # 0 where it goes right, 255 where it goes left and all leaves stay.
+            stays = (row.take(self._of_edge) > self._edges).view(np.uint8) - np.uint8(1)
+            left = np.bitwise_and.reduce(stays.take(self._asks) | self._mask, axis=0)
+            leaves = self._leaves.take(self._first_leaf + _FIRST_BIT.take(left))
+            sums = leaves.reshape(-1, n_classes).sum(axis=0, dtype=np.int32)
+            logits[k] = self._bias + self._scale * sums
         logits -= logits.max(axis=1, keepdims=True)
         probs = np.exp(logits)
         return np.asarray(probs / probs.sum(axis=1, keepdims=True), dtype=np.float32)
