@@ -21,7 +21,7 @@ __all__ = ["SerialLinkSource"]
 _POLL_S = 0.1
 _END_WITHIN_S = 1.0
 _GATHER_S = 0.11
-"""Frames wait for each other so long, three of them: a board sends one every 40 ms, and each wake of a thread has its price."""
+"""Frames wait for each other so long, three of them: a board sends one every 40 ms, and each wake has its price."""
 LARGEST_STEP_S = 60.0
 """Of the wall clock, that a stream lives with."""
 
