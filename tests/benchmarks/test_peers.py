@@ -146,6 +146,7 @@ def _results(int8_us: float) -> dict[str, object]:
             "p95_us": us,
             "p99_us": us,
             "max_us": us,
+            "cpu_p50_us": us,
             "p50_of_runs_us": [us],
             "cpu_p50_of_runs_us": [us],
             "agrees": 1.0,
