@@ -66,8 +66,8 @@ def test_what_happens_is_seen(browser: Chromium, classifier: Classifier, tmp_pat
         assert picture(tab) != before, "the trace moves"
         assert text(tab, "state") == "streaming"
         assert text(tab, "scale") == "25 mm/s, 10 mm/mV"
-        tab.wait("document.getElementById('hr').textContent > 0")
-        assert 60 < int(text(tab, "hr")) < 120
+        # In one look: on a busy machine it may be gone a moment later, when beats came late.
+        tab.wait("((bpm) => 60 < bpm && bpm < 120)(Number(document.getElementById('hr').textContent))")
         assert text(tab, "rhythm") == "sinus"
         assert text(tab, "model") == "by rhythm, balanced"
         assert "not a medical device" in tab.value("document.body.innerText")
