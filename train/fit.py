@@ -119,7 +119,7 @@ def fit(
         if start and begun:
             fresh = hand_over(begun, model, same_classes=start.info.label_set == data.label_set)
             if workers.is_chief:
-                _say_start(start, fresh)
+                _say_start(start, fresh, start.other_windows(data.segmentation, params.fingerprint()))
         mean.set_weights(model.get_weights())
         optimizer = optimizer_of(keras, recipe)
         optimizer.build(model.trainable_variables)
@@ -303,9 +303,10 @@ def _title(info: RunInfo, epoch: int) -> str:
     return f"epoch {epoch}/{info.recipe.epochs}{best}"
 
 
-def _say_start(start: Start, fresh: Sequence[str]) -> None:
+def _say_start(start: Start, fresh: Sequence[str], other_windows: str) -> None:
     anew = f", but for {', '.join(fresh)}, which begins anew" if fresh else ""
-    print(f"begins with the weights of {start.folder.name}{anew}", flush=True)
+    learnt = f"; they learnt from windows cut otherwise ({other_windows})" if other_windows else ""
+    print(f"begins with the weights of {start.folder.name}{anew}{learnt}", flush=True)
 
 
 def _say(row: dict[str, Any], recipe: Recipe) -> None:

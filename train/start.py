@@ -42,17 +42,17 @@ class Start(Trained):
     def check(self, facts: Mapping[str, Any]) -> None:
         """Raise `UsageError` where ``facts`` of the `RunInfo` that begins with it say that it cannot.
 
-        Windows that were cut otherwise are other inputs. Of the same people the split has to be the same: one of
-        another split has learnt from beats that test here. What it began with itself counts as well.
+        Of the same people the split has to be the same: one of another split has learnt from beats that test here.
+        What it began with itself counts as well. Windows that were cut otherwise are no reason: the filters of one
+        way of cutting are a better beginning for another than chance; see `other_windows`.
         """
-        for key in ("network", "preprocessing_fingerprint", "segmentation"):
-            its = getattr(self.info, key)
-            if key in facts and its != facts[key]:
-                raise UsageError(
-                    f"{self.folder.name} cannot be the start of this run: it has another {key} ({its}, here "
-                    f"{facts[key]})",
-                    "Begin with a network of the same structure and windows",
-                )
+        its = self.info.network
+        if "network" in facts and its != facts["network"]:
+            raise UsageError(
+                f"{self.folder.name} cannot be the start of this run: it has another network ({its}, here "
+                f"{facts['network']})",
+                "Begin with a network of the same structure",
+            )
         for one in self.beginnings:
             if not one.has_people_of(facts["dataset"], facts.get("data_sha256")):
                 continue
@@ -65,6 +65,11 @@ class Start(Trained):
                         f"{key} ({its}, here {facts[key]}), maybe from beats that test here",
                         "Begin with one of the same data and split, or of other people; or train without --start",
                     )
+
+    def other_windows(self, segmentation: str, fingerprint: str) -> str:
+        """How its windows were cut otherwise than those of a segmentation and preprocessing; empty if they were not."""
+        told = [f"{self.info.segmentation} segmentation"] if self.info.segmentation != segmentation else []
+        return " and ".join(told + ["another preprocessing"] * (self.info.preprocessing_fingerprint != fingerprint))
 
     def float_network(self, windows: NDArray[np.float32]) -> Any:
         """Its Keras model in float32; that of a bundle is compared with the bundle on ``windows``.

@@ -147,6 +147,17 @@ def test_it_learns_on_and_a_worse_epoch_is_not_kept(beats: WindowSet, tmp_path: 
     assert same(weights_of(tmp_path / "spoilt"), start.float_network(beats.windows).get_weights())
 
 
+def test_windows_cut_otherwise_are_taken_and_told(
+    beats: WindowSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paper = replace(beats, segmentation="paper")
+    info = fitted(paper, tmp_path / "run", replace(QUICK, epochs=0), start=Start.open(SHIPPED))
+    assert (info.segmentation, info.starts[0].name) == ("paper", SHIPPED)
+    assert "they learnt from windows cut otherwise (causal segmentation)" in capsys.readouterr().out
+    fitted(beats, tmp_path / "alike", replace(QUICK, epochs=0), start=Start.open(SHIPPED))
+    assert "cut otherwise" not in capsys.readouterr().out
+
+
 def test_other_classes_get_a_fresh_last_layer(
     beats: WindowSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,14 +203,13 @@ def test_a_start_that_may_have_seen_the_test_beats_is_refused() -> None:
     facts = {"network": "baseline", "dataset": "mitdb", "split": "random", "fold": None, "data_sha256": "e" * 64}
     bundle.check(facts)  # Of another processor the windows have other last bits.
     bundle.check({**facts, "dataset": "ptb", "split": "patient", "fold": 2})
+    bundle.check({**facts, "segmentation": "paper", "preprocessing_fingerprint": "x"})
     own = replace(bundle, info=replace(INFO, dataset="/somewhere/clinic", split="patient", fold=1))
     of_chain = replace(bundle, info=replace(INFO, dataset="ptb", split="patient", fold=0, starts=bundle.beginnings))
     own.check({**facts, "dataset": "clinic", "split": "patient", "fold": 1, "data_sha256": "d" * 64})
     for start, changes, told in (
         (bundle, {"split": "inter"}, "another split (random, here inter)"),
         (bundle, {"network": "residual"}, "another network (baseline, here residual)"),
-        (bundle, {"segmentation": "paper"}, "another segmentation"),
-        (bundle, {"preprocessing_fingerprint": "x"}, "another preprocessing_fingerprint"),
         (own, {"dataset": "clinic", "split": "patient", "fold": 2}, "another fold (1, here 2)"),
         (own, {"dataset": "clinic", "split": "patient", "fold": 1}, "another data_sha256"),
         (own, {"dataset": "renamed", "data_sha256": "d" * 64}, "another split (patient, here random)"),
