@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ecg.dsp.filters import HighPass
+from edge_ecg.dsp.filters import HighPass, neighbours
 from edge_ecg.dsp.resample import Resampler
 
 __all__ = [
@@ -62,10 +62,15 @@ N_WINDOW = WINDOW_S * FS_HZ
 _LARGEST_MV = 1e6
 """Far above any board; products of larger numbers might overflow."""
 _HZ = np.fft.rfftfreq(N_WINDOW, 1.0 / FS_HZ)
-_WAVES = (_HZ >= 1.0) & (_HZ <= 25.0)
-_WHOLE = (_HZ >= 0.9) & (_HZ <= 35.0)
-_MIDDLE = (_HZ >= 2.2) & (_HZ < 9.0)
-_FAST = (_HZ >= 20.0) & (_HZ <= 35.0)
+
+
+def _band(low_hz: float, high_hz: float) -> slice:
+    """Where the spectrum of a window has these frequencies, both ends with it."""
+    return slice(int(np.searchsorted(_HZ, low_hz)), int(np.searchsorted(_HZ, high_hz, "right")))
+
+
+_WAVES, _WHOLE, _FAST = _band(1.0, 25.0), _band(0.9, 35.0), _band(20.0, 35.0)
+_MIDDLE = _band(2.2, 8.99)
 _HANN = np.hanning(N_WINDOW)
 _AT_REST = 0.2
 _TINY = 1e-12
@@ -119,16 +124,21 @@ class FibrillationWatch:
         """Take the next samples in mV, ``(n,) float64``, all finite; return the changes they bring."""
         x = np.clip(samples_mv, -_LARGEST_MV, _LARGEST_MV)
         held = np.concatenate([self._held, self._high_pass.feed(self._resampler.feed(x))])
-        changes, at = [], 0
-        while at + N_WINDOW <= len(held):
-            # One by one: with more rows, sums might round otherwise.
-            columns, judged = measure(held[None, at : at + N_WINDOW])
-            at += FS_HZ
-            logit = BIAS + math.fsum(w * m for w, m in zip(WEIGHTS, columns[0].tolist(), strict=True))
-            ago = self._verdict.feed(logit if judged[0] else -LOGIT_CAP)
+        if len(held) < N_WINDOW:
+            self._held = held
+            return []
+        windows = neighbours(held, N_WINDOW)[::FS_HZ]
+        columns, judged = measure(windows)
+        changes: list[FibrillationChange] = []
+        end = self._held_from + N_WINDOW
+        for measures, may in zip(columns.tolist(), judged.tolist(), strict=True):
+            logit = BIAS + math.fsum(w * m for w, m in zip(WEIGHTS, measures, strict=True))
+            ago = self._verdict.feed(logit if may else -LOGIT_CAP)
             if ago is not None:
-                changes.append(self._change(self._held_from + at + N_WINDOW - FS_HZ, ago))
-        self._held, self._held_from = held[at:].copy(), self._held_from + at
+                changes.append(self._change(end, ago))
+            end += FS_HZ
+        done = len(windows) * FS_HZ
+        self._held, self._held_from = held[done:].copy(), self._held_from + done
         return changes
 
     def _change(self, end: int, ago: int) -> FibrillationChange:
@@ -176,31 +186,41 @@ def measure(windows_mv: Samples) -> tuple[Samples, NDArray[np.bool_]]:
     - rest: share of samples whose slope is under a fifth of the steep ones. The heart rests between beats.
     - middle: share of the power from 0.9 to 35 Hz that lies from 2.2 to 9 Hz. Wander lies below.
 
-    Nothing flat, noisy or slow may.
+    Nothing flat, noisy or slow may. A window's figures do not depend on the others, to the last bit: sums are of whole
+    rows, all else is of single numbers.
     """
-    x = windows_mv - windows_mv.mean(axis=1, keepdims=True)
-    power = np.abs(np.fft.rfft(x * _HANN, axis=1)) ** 2
-    whole = power[:, _WHOLE].sum(axis=1) + _TINY
-    middle, fast = power[:, _MIDDLE].sum(axis=1) / whole, power[:, _FAST].sum(axis=1) / whole
-    y = np.fft.irfft(np.fft.rfft(x, axis=1) * _WAVES, N_WINDOW, axis=1)
+    x = windows_mv - np.add.reduce(windows_mv, axis=1, keepdims=True) / N_WINDOW
+    spectrum = np.fft.rfft(x * _HANN)
+    power = spectrum.real**2 + spectrum.imag**2
+    whole = _row_sums(power[:, _WHOLE]) + _TINY
+    middle, fast = _row_sums(power[:, _MIDDLE]) / whole, _row_sums(power[:, _FAST]) / whole
+    spectrum = np.fft.rfft(x)
+    spectrum[:, : _WAVES.start] = spectrum[:, _WAVES.stop :] = 0.0
+    y = np.fft.irfft(spectrum, N_WINDOW)
     slope = np.abs(y[:, 2:] - y[:, :-2])
-    steep = np.sort(slope, axis=1)[:, int(0.98 * (N_WINDOW - 3)), None]
-    rest = (slope <= _AT_REST * steep).mean(axis=1)
-    ordered = np.sort(y, axis=1)
+    steep = np.sort(slope)[:, int(0.98 * (N_WINDOW - 3)), None]
+    rest = np.count_nonzero(slope <= _AT_REST * steep, axis=1) / slope.shape[1]
+    ordered = np.sort(y)
     height_mv = ordered[:, int(0.99 * (N_WINDOW - 1))] - ordered[:, int(0.01 * (N_WINDOW - 1))]
+    size = np.abs(y)
     # Of a sine, the way up and down in a period is 2 pi times the mean of its size.
-    way, size = np.abs(y[:, 1:] - y[:, :-1]).sum(axis=1), np.abs(y).sum(axis=1) + _TINY
-    pace_hz = way / size * (FS_HZ / (2.0 * np.pi))
+    way = _row_sums(np.abs(y[:, 1:] - y[:, :-1]))
+    pace_hz = way / (_row_sums(size) + _TINY) * (FS_HZ / (2.0 * np.pi))
     half = np.clip(np.rint(0.5 * FS_HZ / (pace_hz + _TINY)), 1, N_WINDOW // 2).astype(int)
+    leakage = [_leakage(*row) for row in zip(y, np.cumsum(size, axis=1), half.tolist(), strict=True)]
     may = (height_mv >= FLAT_MV) & (fast <= NOISE_SHARE) & (pace_hz >= SLOW_HZ)
-    return np.stack([_leakage(y, half), rest, middle], axis=1), may
+    return np.stack([np.array(leakage), rest, middle], axis=1), may
 
 
-def _leakage(y: Samples, half: NDArray[np.intp]) -> Samples:
-    """Kuo and Dillman's: ``sum |y(t) + y(t - half)|`` over what both have alone."""
-    size, left = np.abs(y), np.empty(len(y))
-    for n in np.unique(half):
-        of = half == n
-        alone = size[of, n:].sum(axis=1) + size[of, :-n].sum(axis=1)
-        left[of] = np.abs(y[of, n:] + y[of, :-n]).sum(axis=1) / (alone + _TINY)
-    return left
+def _row_sums(rows: Samples) -> Samples:
+    sums: Samples = np.add.reduce(rows, axis=1)
+    return sums
+
+
+def _leakage(y: Samples, sums: Samples, half: int) -> float:
+    """Kuo and Dillman's, of one window: ``sum |y(t) + y(t - half)|`` over what both have alone.
+
+    ``sums`` are the running sums of ``|y|``.
+    """
+    alone = float(sums[-1] - sums[half - 1]) + float(sums[-1 - half])
+    return float(np.add.reduce(np.abs(y[half:] + y[:-half]))) / (alone + _TINY)
