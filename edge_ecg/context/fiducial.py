@@ -17,6 +17,7 @@ _WIDTH = 11.0
 _FARTHEST = 8.0
 _ROUNDS = 3
 _STILL = 0.05
+_SPAN = np.arange(2 * _HALF + 1)
 REACH = int(_FARTHEST) + _HALF + 2
 """Samples to either side of R that `fiducial` may look at."""
 
@@ -35,12 +36,12 @@ def fiducial(samples: Samples, r: float) -> float:
     for _ in range(_ROUNDS):
         first = round(centre) - _HALF
         slope = samples[first + 1 : first + 2 * _HALF + 2] - samples[first - 1 : first + 2 * _HALF]
-        at = np.arange(first, first + 2 * _HALF + 1) - centre
+        at = (_SPAN + first) - centre
         weights = slope * slope * (0.5 + 0.5 * np.cos(np.pi / _WIDTH * at))
-        total = float(weights.sum())
+        total = float(np.add.reduce(weights))
         if total <= 0.0:
             return centre
-        moved = centre + float((weights * at).sum()) / total
+        moved = centre + float(np.add.reduce(weights * at)) / total
         moved = min(max(moved, r - _FARTHEST), r + _FARTHEST)
         is_still = abs(moved - centre) < _STILL
         centre = moved

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ecg.context.moments import deviation, mean
+from edge_ecg.context.moments import deviation, mean, ordered
 from edge_ecg.context.ring import Ring
 
 __all__ = ["INTERVAL_COLUMNS", "LONGEST_POST_S", "Intervals", "log_pre"]
@@ -27,6 +27,7 @@ LONGEST_POST_S = 3.0
 """No pause counts longer."""
 _NEAR_BASELINE, _SLOW, _FAST = 0.12, 0.01, 0.1
 _FEWEST_OTSU = 6
+_COUNTS = np.arange(201)
 _BINS = np.linspace(-0.48, 0.48, 17)[1:-1]
 
 INTERVAL_COLUMNS = (
@@ -107,7 +108,7 @@ class Intervals:
         baseline = pre if self._baseline is None else self._baseline
         if len(logs):
             means = [math.log(mean(self._capped_s.last(k))) for k in (10, 64, 300, LONGEST)]
-            of_8, of_64, of_128, of_200 = logs[-8:], np.sort(logs[-64:]), np.sort(logs[-128:]), np.sort(logs[-200:])
+            of_8, of_64, of_128, of_200 = logs[-8:], ordered(logs[-64:]), ordered(logs[-128:]), ordered(logs[-200:])
             previous, highest, median32, median64 = logs[-1], of_8.max(), _median(logs[-32:]), _quantile(of_64, 0.5)
             spread = _quantile(of_64, 0.8) - _quantile(of_64, 0.2)
             p95, p90 = _quantile(of_128, 0.95), _quantile(of_200, 0.9)
@@ -123,7 +124,7 @@ class Intervals:
         if len(dominant) >= 3:
             usual, mad = _median(dominant[-32:]), _mad(dominant[-32:])
             sd_dominant = deviation(dominant)
-            dominant_steps = np.sort(np.abs(dominant[-32:][1:] - dominant[-32:][:-1]))
+            dominant_steps = ordered(np.abs(dominant[-32:][1:] - dominant[-32:][:-1]))
             step_dominant, step_dominant_q25 = _quantile(dominant_steps, 0.5), _quantile(dominant_steps, 0.25)
         else:
             usual, mad, sd_dominant, step_dominant, step_dominant_q25 = median32, 0.0, 0.0, 0.0, 0.0
@@ -146,7 +147,7 @@ class Intervals:
         if len(steps) < 2:
             return [0.0] * 7 + [1.0, 0.0]
         size = np.abs(steps)
-        of_64 = np.sort(size[-64:])
+        of_64 = ordered(size[-64:])
         counts = np.bincount(np.searchsorted(_BINS, steps[-64:]), minlength=16)
         shares = counts[counts > 0] / len(of_64)
         return [
@@ -177,34 +178,35 @@ class Intervals:
         self._since_off = 0 if abs(off) > 0.15 else self._since_off + 1
 
 
-def _quantile(ordered: Samples, q: float) -> float:
+def _quantile(values: Samples, q: float) -> float:
     """Of sorted values, interpolated linearly; `numpy.quantile` takes longer than all the columns together."""
-    at = q * (len(ordered) - 1)
+    last = len(values) - 1
+    at = q * last
     low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return float(ordered[low] + (at - low) * (ordered[high] - ordered[low]))
+    below, above = values.item(low), values.item(low + 1 if low < last else last)
+    return float(below + (at - low) * (above - below))
 
 
 def _median(values: Samples) -> float:
-    return _quantile(np.sort(values), 0.5)
+    return _quantile(ordered(values), 0.5)
 
 
 def _mad(values: Samples) -> float:
     return _median(np.abs(values - _median(values)))
 
 
-def _two_modes(ordered: Samples, median: float) -> tuple[float, float, float]:
+def _two_modes(values: Samples, median: float) -> tuple[float, float, float]:
     """Otsu's split of sorted values, each side of three or more: mean of the upper, gap of the means, share of the
     variance that the split explains.
     """
-    n = len(ordered)
+    n = len(values)
     if n < _FEWEST_OTSU:
         return median, 0.0, 0.0
-    sums = np.cumsum(ordered)
-    n_low = np.arange(3, n - 2)
+    sums = values.cumsum()
+    n_low = _COUNTS[3 : n - 2]
     low = sums[2 : n - 3] / n_low
-    high = (sums[-1] - sums[2 : n - 3]) / (n - n_low)
+    high = (sums.item(-1) - sums[2 : n - 3]) / (n - n_low)
     between = n_low * (n - n_low) * (high - low) ** 2
     best = int(between.argmax())
     gap = float(high[best] - low[best])
-    return float(high[best]), gap, float(between[best]) / (n * n) / (deviation(ordered) ** 2 + 1e-6)
+    return float(high[best]), gap, float(between[best]) / (n * n) / (deviation(values) ** 2 + 1e-6)

@@ -182,40 +182,40 @@ class Shapes:
     def _qrs_columns(
         self, w: Samples, norm: float, r: float, distance: float, own: int | None, dominant: int
     ) -> list[float]:
-        d = self._qrs[dominant]
-        rows = np.stack([w, d, w if own is None else self._qrs[own]])
+        d, d_norm = self._qrs[dominant], self._norms.item(dominant)
+        rows = np.array([w, d, w if own is None else self._qrs[own]])
         size = np.abs(rows)
-        peaks = size.max(axis=1) + _TINY
-        width50 = (size > 0.5 * peaks[:, None]).sum(axis=1) / 8.0
-        width20 = (size > 0.2 * peaks[:, None]).sum(axis=1) / 8.0
+        largest = np.maximum.reduce(size, axis=1) + _TINY
+        peak, usual_peak, _ = largest.tolist()
+        width50 = np.add.reduce(size > 0.5 * largest[:, None], axis=1).tolist()
+        width20 = np.add.reduce(size > 0.2 * largest[:, None], axis=1).tolist()
         slopes = np.abs(rows[:2, 1:] - rows[:2, :-1])
-        steepest = slopes.max(axis=1) + _TINY
+        steepest = np.maximum.reduce(slopes, axis=1) + _TINY
         steep = slopes > 0.2 * steepest[:, None]
-        span = (steep.shape[1] - steep[:, ::-1].argmax(axis=1) - steep.argmax(axis=1)) / 8.0
-        areas = size[:2].sum(axis=1)
+        first, behind = steep.argmax(axis=1).tolist(), steep[:, ::-1].argmax(axis=1).tolist()
+        area, usual_area = np.add.reduce(size[:2], axis=1).tolist()
         edge = 0.25 * (w[0] + w[1] + w[-2] + w[-1])
         error = w - d
-        if own is None:
-            of_own = [distance, float(width50[2] - width50[1]), float(width20[2] - width20[1])]
-        elif own == dominant:
+        if own == dominant:
             of_own = [0.0, 0.0, 0.0]
         else:
-            gap = self._between(own, dominant)
-            of_own = [gap, float(width50[2] - width50[1]), float(width20[2] - width20[1])]
+            gap = distance if own is None else self._between(own, dominant)
+            of_own = [gap, (width50[2] - width50[1]) / 8.0, (width20[2] - width20[1]) / 8.0]
+        slope, usual_slope = steepest.tolist()
         return [
-            min(float(error @ error) / (float(self._norms[dominant]) ** 2 + _TINY), 20.0),
+            min(float(error @ error) / (d_norm**2 + _TINY), 20.0),
             r,
-            math.log(norm / float(self._norms[dominant])),
-            math.log(float(peaks[0] / peaks[1])),
-            float(error.max() / peaks[1]),
-            float(error.min() / peaks[1]),
-            float(width50[0] - width50[1]),
-            float(width20[0] - width20[1]),
-            float(span[0] - span[1]),
-            float(areas[0] / peaks[0] - areas[1] / peaks[1]),
-            float((np.add.reduce(w) - N_QRS * edge) / (areas[1] + _TINY)),
-            float(slopes[0].sum() / peaks[0]),
-            math.log(float(steepest[0] / steepest[1])),
+            math.log(norm / d_norm),
+            math.log(peak / usual_peak),
+            float(np.maximum.reduce(error)) / usual_peak,
+            float(np.minimum.reduce(error)) / usual_peak,
+            (width50[0] - width50[1]) / 8.0,
+            (width20[0] - width20[1]) / 8.0,
+            (first[1] + behind[1] - first[0] - behind[0]) / 8.0,
+            area / peak - usual_area / usual_peak,
+            float((np.add.reduce(w) - N_QRS * edge) / (usual_area + _TINY)),
+            float(np.add.reduce(slopes[0])) / peak,
+            math.log(slope / usual_slope),
             *of_own,
         ]
 
@@ -230,7 +230,7 @@ class Shapes:
 
     def _cluster_columns(self, distances: Samples, nearest: int, own: int | None, dominant: int) -> list[float]:
         n = self._n
-        shares = self._weights[:n] / self._weights[:n].sum()
+        shares = self._weights[:n] / np.add.reduce(self._weights[:n])
         usual = (shares > 0.08) & (self._prematurity[:n] > -0.08)
         recent = self._is_dominant.last(300)
         return [
@@ -241,7 +241,7 @@ class Shapes:
             0.0 if own is None else float(shares[own]),
             float(shares[dominant]),
             float(distances[usual].min() if usual.any() else distances[dominant]),
-            float(shares[usual].sum()),
+            float(np.add.reduce(shares[usual])),
             min(self._distances[-1], 3.0),
             float(recent[-1]),
             mean(recent[-32:]),
@@ -253,7 +253,7 @@ class Shapes:
     def _p_wave(self, long: Samples, dominant: int) -> Samples:
         """How like that of the dominant shape the P wave is: correlation, log of the difference, log of roughness."""
         usual = self._long[dominant]
-        peak = float(np.abs(self._qrs[dominant]).max()) + _TINY
+        peak = float(np.maximum.reduce(np.abs(self._qrs[dominant]))) + _TINY
         p, usual_p = centred(long[_P]), centred(usual[_P])
         return np.array([
             _correlation(p, usual_p),
@@ -263,16 +263,16 @@ class Shapes:
 
     def _wave_columns(self, long: Samples, dominant: int, p_wave: Samples) -> list[float]:
         usual = self._long[dominant]
-        peak = float(np.abs(self._qrs[dominant]).max()) + _TINY
+        peak = float(np.maximum.reduce(np.abs(self._qrs[dominant]))) + _TINY
         p, usual_p, t, usual_t = long[_P], usual[_P], long[_T], usual[_T]
-        p_range = float(usual_p.max() - usual_p.min())
+        p_range = _range(usual_p)
         t_level, usual_level = mean(t), mean(usual_t)
         t, usual_t = t - t_level, usual_t - usual_level
         error, whole = long[_ALL] - usual[_ALL], usual[_ALL]
         return [
             float(p_wave[0]),
             float(p_wave[1]),
-            (float(p.max() - p.min()) - p_range) / peak,
+            (_range(p) - p_range) / peak,
             _correlation(t, usual_t),
             math.log(mean((t - usual_t) ** 2) / peak**2 + 1e-5),
             (t_level - usual_level) / peak,
@@ -362,6 +362,10 @@ def _at_all_lags(segment: Samples) -> tuple[Samples, Samples]:
 def _long_at(segment: Samples, lag: int) -> Samples:
     long = segment[lag : lag + N_LONG]
     return long - mean(long[_LEVEL])
+
+
+def _range(values: Samples) -> float:
+    return float(np.maximum.reduce(values) - np.minimum.reduce(values))
 
 
 def _correlation(a: Samples, b: Samples) -> float:
