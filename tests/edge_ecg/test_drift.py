@@ -17,26 +17,39 @@ FS_HZ = 10.0
 WALL_AHEAD_S = 1e9
 
 
+class Clock:
+    """The wall clock of this machine; the board begins when it is first read, however busy the machine is."""
+
+    begun_s: float | None = None
+
+    def __call__(self) -> float:
+        now_s = time.monotonic()
+        if self.begun_s is None:
+            self.begun_s = now_s
+        return WALL_AHEAD_S + now_s
+
+
 class Board:
     """Sends a block each second of its own clock; seconds of the host are as long as ``second_s``."""
 
-    def __init__(self, begun_s: float, second_s: float, late_s, n_blocks: int, time_scale: float = 1.0) -> None:
+    def __init__(self, clock: Clock, second_s: float, late_s, n_blocks: int, time_scale: float = 1.0) -> None:
         self.info = BoardInfo("b", "", "", FS_HZ, ("I",), 1000.0, time_scale, 1, group_delay_ms=500.0)
-        counts = np.zeros((10, 1), np.int32)
-        self._sent = [
-            RawBlock(counts, 10 * k, None, 0, begun_s + (k + 1) * second_s + late_s(k)) for k in range(n_blocks)
-        ]
+        self._clock = clock
+        self._sent_s = [(k + 1) * second_s + late_s(k) for k in range(n_blocks)]
 
     def read(self, timeout_s: float) -> list:
-        return [*self._sent, Stopped(0)]
+        counts = np.zeros((10, 1), np.int32)
+        begun_s = self._clock.begun_s
+        return [*(RawBlock(counts, 10 * k, None, 0, begun_s + s) for k, s in enumerate(self._sent_s)), Stopped(0)]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, second_s: float, late_s=lambda k: 0.0, **fields) -> list:
-    begun_s = time.monotonic()
-    board = Board(begun_s, second_s, late_s, 10_000, **fields)
+    clock = Clock()
+    board = Board(clock, second_s, late_s, 10_000, **fields)
     monkeypatch.setattr(serial_link, "LastingLink", lambda *args, **kw: board)
-    source = SerialLinkSource("port", wall_clock=lambda: WALL_AHEAD_S + time.monotonic())
-    return [begun_s, *(item for item in source.items() if item is not None)]
+    source = SerialLinkSource("port", wall_clock=clock)
+    items = [item for item in source.items() if item is not None]
+    return [clock.begun_s, *items]
 
 
 def late_now_and_then(k: int) -> float:
