@@ -46,9 +46,13 @@ def frontier(points: Sequence[Point]) -> list[Point]:
     return best
 
 
-def scatter(points: Sequence[Point], x_title: str, y_title: str) -> str:
-    """Cost (a logarithmic axis) against what is reached, with a line through those that no other beats."""
-    forms, networks = (list(dict.fromkeys(getattr(p, a) for p in points)) for a in ("form", "network"))
+def scatter(points: Sequence[Point], x_title: str, y_title: str, among: Sequence[Point] = ()) -> str:
+    """Cost (a logarithmic axis) against what is reached, with a line through those that no other beats.
+
+    Each point has a number, and the key its name: a phone shows no titles of shapes. Its shape is
+    its network's, its colour its form's, counted in ``among`` so that they mean the same in all drawings of them.
+    """
+    forms, networks = (list(dict.fromkeys(getattr(p, a) for p in among or points)) for a in ("form", "network"))
     top, high = 24.0, 210.0
     low_x, high_x = _decades([p.x for p in points])
     low_y, high_y, step = _steps([p.y for p in points])
@@ -76,12 +80,14 @@ def scatter(points: Sequence[Point], x_title: str, y_title: str) -> str:
     best = frontier(points)
     path = f"M{x(best[0].x):.1f} {y(best[0].y):.1f}" + "".join(f"H{x(p.x):.1f}V{y(p.y):.1f}" for p in best[1:])
     parts.append(f'<path d="{path}H{_WIDTH - _RIGHT:.1f}" fill="none" stroke="#9aa3ad" stroke-dasharray="4 3"/>')
-    for point in points:
-        mark = _mark(networks.index(point.network), x(point.x), y(point.y), _colour(forms.index(point.form)))
+    keys = []
+    for number, point in enumerate(sorted(points, key=lambda p: (p.x, -p.y)), 1):
+        kind, colour = networks.index(point.network), _colour(forms.index(point.form))
         told = f"{point.name}: {point.x:,.4g}, {point.y:.4f}"
-        parts.append(f"<g><title>{escape(told)}</title>{mark}</g>")
-    keys = [(name, _mark(k, 0, 0, "#5f6b78")) for k, name in enumerate(networks)]
-    keys += [(name, rect(-5, -5, 10, 10, _colour(k))) for k, name in enumerate(forms)]
+        # Neighbours are close to each other: one has its number above, the next one below.
+        numbered = text(x(point.x), y(point.y) + (-8 if number % 2 else 17), f"{number}", "middle")
+        parts.append(f"<g><title>{escape(told)}</title>{_mark(kind, x(point.x), y(point.y), colour)}{numbered}</g>")
+        keys.append((f"{number} {point.name}", _mark(kind, 0, 0, colour)))
     bottom = top + high + 36.0
     rows, height = _key(keys, bottom)
     return _drawing([*parts, *rows], bottom + height, f"{y_title} against {x_title}")

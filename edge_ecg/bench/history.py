@@ -8,7 +8,7 @@ from statistics import median
 
 from edge_ecg.bench.results import BenchResult, ModelResult
 
-__all__ = ["Change", "changes_of", "latest_of", "worth_comparing"]
+__all__ = ["Change", "changes_of", "latest_of", "left_aside", "worth_comparing"]
 
 WORSE = 0.10
 """Share by which a cost may grow before it is called a regression."""
@@ -42,6 +42,12 @@ def worth_comparing(runs: Sequence[BenchResult]) -> list[BenchResult]:
     ordered = sorted(runs, key=lambda run: run.measured_utc)
     whole = [run for run in ordered if run.complete] or ordered
     return [run for run in whole if not run.throttled] or whole
+
+
+def left_aside(runs: Sequence[BenchResult]) -> list[BenchResult]:
+    """The other runs of a device, in the order of time."""
+    kept = worth_comparing(runs)
+    return [run for run in sorted(runs, key=lambda run: run.measured_utc) if all(run is not other for other in kept)]
 
 
 def latest_of(results: Sequence[BenchResult]) -> list[BenchResult]:

@@ -16,6 +16,7 @@ from edge_ecg import __version__
 from edge_ecg.bench.results import BenchResult, ModelResult
 from edge_ecg.bench.sections import Block, Caution, Picture, Section, Table, sections_of
 from edge_ecg.errors import UsageError
+from edge_ecg.io.whole import write_whole
 
 __all__ = ["csv_text", "markdown", "page", "pictures", "write_report"]
 
@@ -38,7 +39,8 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:3px 8px;text-align:right;border-bottom:1px solid #e8e8ee;white-space:nowrap}
 th{white-space:normal;vertical-align:bottom;color:#5f6b78;font-weight:600;font-size:.87em}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff}
-@media (max-width:520px){body{padding:10px}th,td{padding:3px 5px;font-size:.87em}}
+@media (max-width:520px){body{padding:10px}th,td{padding:3px 5px;font-size:.87em}
+td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:8.5em;max-width:8.5em}}
 @media print{.wide{overflow:visible}}
 """
 
@@ -58,13 +60,13 @@ def write_report(folder: Path, results: Sequence[BenchResult], *, png: bool = Fa
         folder.mkdir(parents=True, exist_ok=True)
         if index.exists() and _MARK not in index.read_text("utf-8", "replace")[:2000]:
             raise UsageError(f"{index} is there and no benchmark report", "Choose another folder for --html")
-        index.write_text(page(results), encoding="utf-8")
-        (folder / "report.md").write_text(f"# Benchmarks\n\n{markdown(results)}", encoding="utf-8")
-        (folder / "models.csv").write_text(csv_text(results), encoding="utf-8")
-        for picture in drawn:
-            (folder / f"{picture.name}.svg").write_text(picture.svg + "\n", encoding="utf-8")
+        texts = {"report.md": f"# Benchmarks\n\n{markdown(results)}", "models.csv": csv_text(results)}
+        texts |= {f"{picture.name}.svg": f"{picture.svg}\n" for picture in drawn}
+        for name, text in {"index.html": page(results), **texts}.items():
+            write_whole(folder / name, text.encode())
     except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror}", "Name a folder that is yours") from None
+        hint = "Name a folder that is yours, on a disk with room"
+        raise UsageError(f"cannot write into {folder}: {error.strerror}", hint) from None
     lines = [f"written: {index}", f"with it: report.md, models.csv, {len(drawn)} pictures (SVG)"]
     return lines + (_write_pngs(folder, drawn) if png else [])
 
@@ -74,12 +76,13 @@ def pictures(results: Sequence[BenchResult]) -> list[Picture]:
     return _pictures(sections_of(results))
 
 
-def markdown(results: Sequence[BenchResult], *, pictures_at: str = "", level: int = 2) -> str:
-    """The report as Markdown; ``pictures_at`` is where the pictures lie, with a slash at its end."""
+def markdown(results: Sequence[BenchResult], *, pictures_at: str | None = "", level: int = 2) -> str:
+    """The report as Markdown; ``pictures_at`` is where the pictures lie, with a slash at its end; None: there are none."""
     parts = [_NOTE, _EXPLAINED]
     for section in sections_of(results):
         parts.append(f"{'#' * level} {section.title}")
-        parts += [_block_markdown(block, pictures_at) for block in section.blocks]
+        blocks = [block for block in section.blocks if pictures_at is not None or not isinstance(block, Picture)]
+        parts += [_block_markdown(block, pictures_at or "") for block in blocks]
     return "\n\n".join(parts) + "\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from edge_ecg.bench.fingerprint import Fingerprint
@@ -45,6 +46,9 @@ class Latency:
     p99_us: float
     max_us: float
     rounds_p50_us: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_times(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,15 @@ class ModelResult:
     agreement: Agreement | None
     remarks: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_times(self)
+        if self.bytes <= 0:
+            raise ValueError(f'"bytes" of {self.id} must be above 0')
+        if (self.accuracy is None) != (self.macro_f1 is None):
+            raise ValueError(f'"accuracy" and "macro_f1" of {self.id} must both be there, or neither')
+        if not all(0.0 <= figure <= 1.0 for figure in (self.accuracy, self.macro_f1) if figure is not None):
+            raise ValueError(f'"accuracy" and "macro_f1" of {self.id} must be from 0 to 1')
+
     @property
     def form(self) -> str:
         """Precision, and what was changed before: ``int8``, ``int8, pruned 0.8``."""
@@ -178,6 +191,22 @@ class BenchResult:
     def __post_init__(self) -> None:
         if not self.device.strip() or not self.device.isprintable():
             raise ValueError('"device" must be a name')
+        try:
+            datetime.fromisoformat(self.measured_utc)
+        except ValueError:
+            raise ValueError('"measured_utc" must be a time') from None
+        if not self.models:
+            raise ValueError('"models" is empty')
+        if len({m.id for m in self.models}) < len(self.models):
+            raise ValueError('"models" has one of them twice')
+        if not all(m.id.isprintable() for m in self.models):
+            raise ValueError('an "id" in "models" is no name')
+
+
+def _check_times(of: Latency | ModelResult) -> None:
+    """Raise `ValueError` for times that no clock gives: axes of the report are logarithmic."""
+    if not of.rounds_p50_us or min(of.p50_us, of.p95_us, of.p99_us, of.max_us, *of.rounds_p50_us) <= 0.0:
+        raise ValueError("times of a beat must be there, and above 0")
 
 
 def text_of(result: BenchResult) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 
 from edge_ecg.bench.charts import Bar, Point, bars, frontier, history, scatter
-from edge_ecg.bench.history import changes_of, latest_of, worth_comparing
+from edge_ecg.bench.history import changes_of, latest_of, left_aside, worth_comparing
 from edge_ecg.bench.results import BenchResult, ModelResult
 
 __all__ = ["Caution", "Picture", "Section", "Table", "sections_of"]
@@ -56,25 +57,45 @@ def sections_of(results: Sequence[BenchResult]) -> list[Section]:
     """The report of runs that labelled the same beats."""
     latest = latest_of(results)
     found = _reached(latest)
-    found += [_device(result) for result in latest]
+    for result in latest:
+        aside = left_aside([r for r in results if r.device == result.device])
+        found.append(_device(result, aside))
     if len(latest) > 1:
         found.append(_side_by_side(latest))
     for device in dict.fromkeys(result.device for result in results):
         runs = worth_comparing([r for r in results if r.device == device])
         if len(runs) > 1:
             found.append(_history(device, runs))
-    return found
+    return _own_names(found)
 
 
-def _device(r: BenchResult) -> Section:
+def _own_names(sections: Sequence[Section]) -> list[Section]:
+    """Each picture with a name that no other has: two devices may differ in signs that no file name here has."""
+    taken: set[str] = set()
+
+    def own(block: Block) -> Block:
+        if not isinstance(block, Picture):
+            return block
+        names = (block.name if k == 1 else f"{block.name}-{k}" for k in count(1))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        return replace(block, name=name)
+
+    return [replace(section, blocks=tuple(own(block) for block in section.blocks)) for section in sections]
+
+
+def _device(r: BenchResult, aside: Sequence[BenchResult]) -> Section:
     f = r.fingerprint
     facts = [f.board, f.cpu or f.machine, f"{f.cores} cores", f.governor and f"governor {f.governor}"]
     facts += [f"{f.memory_mb} MB" if f.memory_mb else None, f.system, f"Linux {f.kernel}", f"Python {f.python}"]
     facts += [f"numpy {f.numpy}", f.runtime, f"edge-ecg {f.edge_ecg}"]
     if f.cpu_features:
         facts.append("/".join(f.cpu_features))
-    blocks: list[Block] = [f"{', '.join(x for x in facts if x)}. Measured {r.measured_utc[:16].replace('T', ' ')} UTC."]
+    blocks: list[Block] = [f"{', '.join(x for x in facts if x)}. Measured {_minute(r)} UTC."]
     blocks += [Caution(words) for words in _warnings(r)]
+    if aside:
+        whys = (f"{_minute(x)} ({'throttled' if x.throttled else 'stopped early'})" for x in aside)
+        blocks.append(Caution(f"Other runs of this device are left aside: {', '.join(whys)}."))
     if r.temperature_c:
         blocks.append(f"{r.temperature_c[0]:.0f} °C before, {r.temperature_c[1]:.0f} °C at the highest.")
     blocks.append(_latency_table(r))
@@ -157,7 +178,9 @@ def _reached(latest: Sequence[BenchResult]) -> list[Section]:
     found = []
     for dataset, split in sets:
         blocks: list[Block] = []
+        models = {m.id: m for r in latest for m in r.models if (m.dataset, m.split) == (dataset, split)}
         for figure, y_title in (("accuracy", "accuracy"), ("macro_f1", "macro F1")):
+            every = [_point(m, m.bytes / 1000, figure) for m in models.values()]
             for r in latest:
                 of = [m for m in r.models if (m.dataset, m.split) == (dataset, split)]
                 if of:
@@ -167,18 +190,16 @@ def _reached(latest: Sequence[BenchResult]) -> list[Section]:
                         Picture(
                             name,
                             f"{r.device}: latency against {y_title}",
-                            scatter(points, "one beat, p50, µs", y_title),
+                            scatter(points, "one beat, p50, µs", y_title, every),
                         )
                     )
-            models = {m.id: m for r in latest for m in r.models if (m.dataset, m.split) == (dataset, split)}
-            points = [_point(m, m.bytes / 1000, figure) for m in models.values()]
             name = _slug(f"size-{figure}-{dataset}-{split}")
-            blocks.append(Picture(name, f"Size against {y_title}", scatter(points, "model, KB", y_title)))
+            blocks.append(Picture(name, f"Size against {y_title}", scatter(every, "model, KB", y_title)))
         for r in latest:
             points = [_point(m, m.p50_us, "accuracy") for m in r.models if (m.dataset, m.split) == (dataset, split)]
             if points:
                 best = ", ".join(f"{p.name} ({p.x:,.0f} µs, {p.y:.4f})" for p in frontier(points))
-                blocks.append(f"On {r.device} no other model is faster and as accurate than: {best}.")
+                blocks.append(f"On {r.device} no other model is at once as fast and as accurate as: {best}.")
         found.append(Section(f"What accuracy costs: {dataset}, {split} split", tuple(blocks)))
     if any(m.accuracy is None for r in latest for m in r.models):
         told = "Rhythm models are not drawn: their figures are of new people, and by other rules (docs/new-patient.md)."
@@ -230,11 +251,17 @@ def _history(device: str, runs: Sequence[BenchResult]) -> Section:
         worst = sorted(worse, key=lambda c: -abs(c.percent))[:_MOST_NAMED]
         told = ", ".join(f"{c.model} {c.figure} {c.before:,.4g} → {c.now:,.4g} ({c.percent:+.0f} %)" for c in worst)
         rest = f" and {len(worse) - len(worst)} more" if len(worse) > len(worst) else ""
-        blocks.append(Caution(f"Regression: {told}{rest}."))
+        busy = " The machine was busy with other work meanwhile: measure again." if runs[-1].is_busy else ""
+        blocks.append(Caution(f"Regression: {told}{rest}.{busy}"))
     else:
         blocks.append("No regression: nothing is worse by more than a tenth and beyond the spread of the rounds.")
+    machines = dict.fromkeys((run.fingerprint.board, run.fingerprint.cpu, run.fingerprint.cores) for run in runs)
+    if len(machines) > 1:
+        blocks.append(
+            Caution(f"{len(machines)} different machines are called {device}: what changed is not one device's.")
+        )
     before, now = runs[-2].fingerprint, runs[-1].fingerprint
-    names = ("kernel", "governor", "python", "numpy", "runtime", "edge_ecg", "cpu")
+    names = ("kernel", "governor", "python", "numpy", "runtime", "edge_ecg", "board", "cpu", "cores", "usable_cores")
     moved = [f"{n} {getattr(before, n)} → {getattr(now, n)}" for n in names if getattr(before, n) != getattr(now, n)]
     if moved:
         blocks.append(f"Other than in the run before: {', '.join(moved)}.")
@@ -259,6 +286,10 @@ def _history(device: str, runs: Sequence[BenchResult]) -> Section:
         blocks.append(f"What changed by {_WORTH_TELLING_PERCENT:g} % or more:")
         blocks.append(Table(("model", "figure", "before", "now", "change %", "flag"), tuple(rows)))
     return Section(f"{device} over time", tuple(blocks))
+
+
+def _minute(r: BenchResult) -> str:
+    return r.measured_utc[:16].replace("T", " ")
 
 
 def _labels(m: ModelResult) -> str:

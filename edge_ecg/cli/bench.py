@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--models", metavar="ID|PATH", multiple=True, help="What to measure, repeatable; default: all shipped.")
+@click.option(
+    "--models", metavar="ID|PATH,...", multiple=True, help="What to measure, repeatable; default: all shipped."
+)
 @click.option("--device", metavar="NAME", help="What this machine is called; default: its board or processor.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON file of the figures.")
 @click.option(
@@ -42,7 +45,7 @@ def run(models: tuple[str, ...], device: str | None, out: Path, beats: int) -> N
     \b
     Example:
       edge-ecg bench run --out mine.json
-      edge-ecg bench run --models rhythm --models ./my-bundle --device kitchen-pi --out kitchen.json
+      edge-ecg bench run --models rhythm,./my-bundle --device kitchen-pi --out kitchen.json
     """
     from edge_ecg.bench.fingerprint import default_device, fingerprint
     from edge_ecg.bench.measure import ROUNDS, STEPS, Bench
@@ -53,7 +56,10 @@ def run(models: tuple[str, ...], device: str | None, out: Path, beats: int) -> N
         raise UsageError(f"--device {device!r} is no name", "Take letters, digits and dashes")
     _check_target(out)
     here = fingerprint()
-    subjects = [open_subject(name) for name in dict.fromkeys(models or shipped_ids())]
+    subjects = [open_subject(name) for name in dict.fromkeys(_named(models) or shipped_ids())]
+    twice = [name for name, n in Counter(subject.manifest.id for subject in subjects).items() if n > 1]
+    if twice:
+        raise UsageError(f"two of the models are called {twice[0]!r}", "Measure one alone, or give it another id")
     n_steps = STEPS * ROUNDS * len(subjects)
     with (
         click.progressbar(
@@ -76,9 +82,9 @@ def run(models: tuple[str, ...], device: str | None, out: Path, beats: int) -> N
     if measured is None:
         tell("edge-ecg: stopped before a round was whole: nothing is written")
         raise KeyboardInterrupt
-    _write(out, measured)
-    for line in _lines(measured):
+    for line in _lines(measured):  # before the file: should that fail, the minutes were not for nothing
         click.echo(line)
+    _write(out, measured)
     click.echo(f"written: {out}\nnext: edge-ecg bench report {out} --html out\n{DISCLAIMER}")
     if not measured.complete:
         tell(f"edge-ecg: stopped early: {out} holds what {measured.rounds} of {ROUNDS} rounds gave")
@@ -107,10 +113,15 @@ def report(files: Sequence[Path], folder: Path | None, png: bool) -> None:
     check_same_beats(results)
     held = [result for _, result in results]
     if folder is None:
-        click.echo(markdown(held))
+        click.echo(markdown(held, pictures_at=None))
         return
     for line in write_report(folder, held, png=png):
         click.echo(line)
+
+
+def _named(given: Sequence[str]) -> list[str]:
+    """The models of all ``--models``; a comma parts two, unless it belongs to a path that is there."""
+    return [name for words in given for name in ([words] if Path(words).exists() else words.split(",")) if name]
 
 
 def _shown(name: str | None) -> str:

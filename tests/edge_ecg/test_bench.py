@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,18 +14,20 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from chromium import Chromium, find_chromium
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_ecg.bench.beats import BEAT_SETS, SHIPPED, load_beats
-from edge_ecg.bench.charts import Point, frontier
+from edge_ecg.bench.charts import Point, frontier, scatter
 from edge_ecg.bench.energy import find_meter, pmic_watts
 from edge_ecg.bench.fingerprint import default_device, fingerprint
 from edge_ecg.bench.labels import agreement_of, labels_of, labels_of_set
+from edge_ecg.bench.report import markdown, page
 from edge_ecg.bench.results import BenchResult, read_result, text_of
 from edge_ecg.bench.sensors import Watch
 from edge_ecg.cli.main import run
@@ -365,3 +368,104 @@ def test_a_bundle_by_its_folder_and_for_benchmarks_only_is_measured(tmp_path: Pa
     assert (m.id, m.agreement, m.pipeline_cpu_ms) == ("mine", None, None)
     assert "no golden labels" in " ".join(m.remarks)
     assert "for benchmarks only" in " ".join(m.remarks)
+
+
+def test_models_are_named_one_by_one_or_with_commas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, ids = tmp_path / "mine.json", ("one", "two", "mine,too")
+    for name in ids:
+        shutil.copytree(find_bundle("mitdb-tiny-int8"), tmp_path / name)
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        manifest |= {"id": name.replace(",", "-"), "bench_only": True}
+        (tmp_path / name / "manifest.json").write_text(json.dumps(manifest))
+    one, two, too = (str(tmp_path / name) for name in ids)
+    assert run(["bench", "run", "--models", f"{one},{two}", "--models", too, "--beats", "10", "--out", str(out)]) == 0
+    assert [m.id for m in read_result(out).models] == ["one", "two", "mine-too"]
+    capsys.readouterr()
+    assert run(["bench", "run", "--models", f"{MODEL},nothing", "--out", str(out)]) == 3
+    assert "no model 'nothing'" in capsys.readouterr().err
+    shutil.copytree(one, tmp_path / "again")
+    assert run(["bench", "run", "--models", f"{one},{tmp_path / 'again'}", "--out", str(out)]) == 2
+    assert "two of the models are called 'one'" in capsys.readouterr().err
+
+
+def test_a_run_that_is_left_aside_is_named(
+    measured: BenchResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hot = replace(measured, throttled=("hot",), measured_utc="2099-12-31T10:20:30+00:00")
+    files = [written(run, tmp_path / f"{k}.json") for k, run in enumerate((measured, hot))]
+    _, out, _ = report(capsys, *files)
+    assert "left aside: 2099-12-31 10:20 (throttled)" in out
+    assert ".svg" not in out, "without --html there are no pictures"
+
+
+def test_two_machines_of_one_name_are_told(
+    measured: BenchResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = replace(measured, fingerprint=replace(measured.fingerprint, cpu="Z80"), measured_utc="2099-12-31T10:20:30")
+    files = [written(run, tmp_path / f"{k}.json") for k, run in enumerate((measured, other))]
+    _, out, _ = report(capsys, *files)
+    assert "2 different machines are called bench-1" in out
+
+
+_ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.floats(allow_nan=False), st.text(max_size=3), st.just([]),
+    st.just({}), st.lists(st.integers(-1, 1), max_size=2),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_changed_result_is_refused_or_reported_never_a_traceback(
+    measured: BenchResult, file: Path, data: st.DataObject
+) -> None:
+    read = json.loads(text_of(measured))
+    at: Any = read
+    for _ in range(4):
+        key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+        if not (isinstance(at[key], (dict, list)) and at[key]) or data.draw(st.booleans()):
+            break
+        at = at[key]
+    at[key] = data.draw(_ODD)
+    changed = file.with_name("changed.json")
+    changed.write_text(json.dumps(read))
+    try:
+        result = read_result(changed)
+    except DataError:
+        return
+    again = replace(result, measured_utc="2099-12-31T10:20:30+00:00")
+    other = replace(result, device="another")
+    assert page([result, again, other]).endswith("</html>\n")
+    assert markdown([result, again, other])
+
+
+def test_devices_whose_names_differ_in_signs_alone_have_pictures_of_their_own(
+    measured: BenchResult, tmp_path: Path
+) -> None:
+    names = ("кухня", "спальня", "pi 4", "pi-4")
+    files = [written(replace(measured, device=name), tmp_path / f"{k}.json") for k, name in enumerate(names)]
+    assert run(["bench", "report", *files, "--html", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "report.md").read_text()
+    named = re.findall(r"\]\((.*?\.svg)\)", text)
+    assert len(named) == len(set(named)) == len(list((tmp_path / "out").glob("*.svg")))
+
+
+def test_each_point_is_numbered_and_named_and_a_form_has_one_colour_in_all_drawings() -> None:
+    points = [Point(k, k / 10, f"model-{k}", "n", f"form-{k}") for k in (1, 2, 3)]
+    whole, part = scatter(points, "x", "y"), scatter(points[1:], "x", "y", points)
+    assert all(f">{k} model-{k}</text>" in whole for k in (1, 2, 3))
+    assert ">1 model-2</text>" in part
+
+    def colour(svg: str) -> str:
+        return re.findall(r'model-2:.*?fill="(#\w+)"', svg)[0]
+
+    assert colour(whole) == colour(part)
+
+
+def test_a_report_that_was_cut_short_can_be_written_again(measured: BenchResult, tmp_path: Path) -> None:
+    """A folder in the place of a file fails as a full disk does: late."""
+    out, mine = tmp_path / "out", written(measured, tmp_path / "mine.json")
+    (out / "index.html.part").mkdir(parents=True)
+    assert run(["bench", "report", mine, "--html", str(out)]) == 2
+    assert not (out / "index.html").exists(), "whole or not at all"
+    (out / "index.html.part").rmdir()
+    assert run(["bench", "report", mine, "--html", str(out)]) == 0
